@@ -1,0 +1,29 @@
+/** Stops a timer. Calling it twice, or after the timer fired, does nothing. */
+export type Cancel = () => void;
+
+/**
+ * Time as the house sees it: every part that waits or stamps takes a clock, so that a test can move time instead of
+ * sleeping. All values are milliseconds.
+ */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Runs `task` once after `ms`. Never keeps the process alive. */
+  after(ms: number, task: () => void): Cancel;
+  /** Runs `task` every `ms`. Never keeps the process alive. */
+  every(ms: number, task: () => void): Cancel;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after(ms, task) {
+    const timer = setTimeout(task, ms);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+  every(ms, task) {
+    const timer = setInterval(task, ms);
+    timer.unref();
+    return () => clearInterval(timer);
+  },
+};

@@ -1,0 +1,40 @@
+import type { Context } from "hono";
+import type { CorsPolicy } from "./cors.ts";
+
+/** What a route knows of its caller beside the request itself. */
+export interface ClientInfo {
+  /** Address of the caller: the peer, or what a trusted proxy says it is. */
+  readonly address: string;
+  /** True when the caller's connection to us, or to a trusted proxy, is encrypted. */
+  readonly secure: boolean;
+}
+
+/** The Hono context of every route. */
+export type RouteContext = Context<{ Bindings: ClientInfo }>;
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** One method of one path. Paths are written without a last slash and served in both spellings. */
+export interface Route {
+  readonly method: Method;
+  /** A Hono path pattern, for example `/rooms/:id{[0-9]+}`. */
+  readonly path: string;
+  readonly handler: (context: RouteContext) => Response | Promise<Response>;
+}
+
+/**
+ * The REST surface of a protocol. Only these method and path pairs are taken; a wrong method on one of the paths gets
+ * 405 with an `allow` header, everything else stays free for other protocols.
+ */
+export interface RestSurface {
+  readonly routes: readonly Route[];
+  readonly cors?: CorsPolicy;
+  /**
+   * Turns whatever a handler threw, and the listener's own refusals, into this protocol's error body. Unknown errors
+   * were logged before.
+   */
+  readonly onError: (error: unknown, context: RouteContext) => Response;
+  /** Body and headers of a 405 in this protocol's shape; `allow` is set by the listener. */
+  readonly onWrongMethod: (context: RouteContext) => Response;
+  /** Routes of the internal port (administration), same rules. */
+  readonly internal?: readonly Route[];
+}

@@ -1,0 +1,62 @@
+import type { Accounts } from "../accounts/accounts.ts";
+import type { Backplane } from "../backplane/backplane.ts";
+import type { Clock } from "../clock.ts";
+import type { GatewaySettings } from "../config/gateway.ts";
+import type { Section, Values } from "../config/setting.ts";
+import type { Database } from "../database/database.ts";
+import type { RestSurface } from "../http/routes.ts";
+import type { Log } from "../observe/log.ts";
+import type { ProtocolMetrics } from "../observe/metrics.ts";
+import type { RawEndpoint } from "../rawsocket/endpoint.ts";
+import type { SocketIoEndpoint } from "../socketio/endpoint.ts";
+
+/** What a protocol stands on. */
+export interface Core<Settings> {
+  readonly settings: Settings;
+  readonly gateway: GatewaySettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: ProtocolMetrics;
+  readonly database: Database;
+  readonly backplane: Backplane;
+  readonly accounts: Accounts;
+  /**
+   * State of this protocol in this process that outlives a hot reload: `make` runs once, later calls with the same name
+   * return the same object.
+   */
+  keep<T>(name: string, make: () => T): T;
+}
+
+/** Work that recurs. Runs of one task never overlap; one that throws is logged and goes on. */
+export interface Task {
+  readonly name: string;
+  /** Milliseconds between runs. */
+  readonly every: number;
+  run(): void | Promise<void>;
+}
+
+/** What a protocol shows the world. */
+export interface Surface {
+  readonly rest?: RestSurface;
+  readonly sockets?: readonly (SocketIoEndpoint | RawEndpoint<unknown>)[];
+  readonly tasks?: readonly Task[];
+  /** Called when the surface is replaced by a reload or the gateway stops, after its sockets and tasks ended. */
+  close?(): void | Promise<void>;
+}
+
+/** A protocol as a value: its name, its settings, and how to build its surface. */
+export interface Protocol<Settings extends Section = Section> {
+  /** Also the name of its Postgres schema and its label in metrics. */
+  readonly name: string;
+  readonly settings: Settings;
+  /** Faults that only show across several settings; each with its remedy. */
+  check?(
+    settings: Values<Settings>,
+  ): readonly { readonly setting: string; readonly fault: string; readonly remedy: string }[];
+  build(core: Core<Values<Settings>>): Surface | Promise<Surface>;
+}
+
+/** Declares a protocol; erases its settings type for the list of protocols. */
+export function defineProtocol<Settings extends Section>(protocol: Protocol<Settings>): Protocol {
+  return protocol as unknown as Protocol;
+}
