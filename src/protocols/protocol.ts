@@ -54,6 +54,11 @@ export interface Protocol<Settings extends Section = Section> {
     settings: Values<Settings>,
   ): readonly { readonly setting: string; readonly fault: string; readonly remedy: string }[];
   build(core: Core<Values<Settings>>): Surface | Promise<Surface>;
+  /**
+   * Shell lines, ready to paste, that hold a first conversation with a gateway at `url` (no last slash). Printed at the
+   * start and in the README, and run by a test.
+   */
+  firstConversation?(url: string): string;
 }
 
 /** Declares a protocol; erases its settings type for the list of protocols. */

@@ -1,0 +1,63 @@
+import { loadSettings } from "../config/load.ts";
+import { Gateway } from "../gateway/gateway.ts";
+import { createLog, type Log } from "../observe/log.ts";
+import { protocols } from "../protocols/index.ts";
+
+/** The gateway of this process. It lives outside the module because `bun --hot` evaluates modules again. */
+const process_ = globalThis as { patchbay?: Promise<Gateway> };
+
+/**
+ * Runs the gateway until SIGTERM or SIGINT, then drains it; a second signal ends the process at once. Under `bun --hot`
+ * a later evaluation finds the running gateway and puts the new declarations into it.
+ */
+export async function run(_args: readonly string[], env: Record<string, string | undefined>): Promise<number> {
+  if (process_.patchbay) {
+    const gateway = await process_.patchbay;
+    await gateway.reload(protocols);
+    return 0;
+  }
+  const settings = await loadSettings(protocols, env);
+  const { logLevel, logFormat } = settings.gateway;
+  const log = createLog({ level: logLevel, format: logFormat });
+  for (const warning of settings.warnings) log.warn({}, warning);
+  process_.patchbay = Gateway.start({ settings, protocols, log });
+  const gateway = await process_.patchbay;
+  announce(gateway, settings.serves, log, env.NODE_ENV === "production");
+  await ended();
+  await gateway.stop();
+  return 0;
+}
+
+/** Resolves at the first signal; the second one ends the process on the spot. */
+function ended(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.on(signal, () => {
+        if (asked) process.exit(1);
+        asked = true;
+        resolve();
+      });
+    }
+  });
+}
+
+/** Tells where the gateway listens and, outside production, how to hold a first conversation. */
+function announce(gateway: Gateway, serves: (name: string) => boolean, log: Log, production: boolean): void {
+  const url = gateway.url.origin.replace("0.0.0.0", "localhost");
+  const internal = gateway.internalUrl.origin;
+  log.info({ url, internal, maxConnections: gateway.maxConnections }, "listening");
+  if (production) return;
+  const lines = [
+    "",
+    `patchbay listens on ${url} (room for ${gateway.maxConnections} sockets)`,
+    `health and metrics on ${internal}/readyz and ${internal}/metrics`,
+  ];
+  for (const protocol of protocols) {
+    if (protocol.firstConversation && serves(protocol.name)) {
+      lines.push("", `A first conversation with ${protocol.name}, to paste into another shell:`, "");
+      lines.push(protocol.firstConversation(url));
+    }
+  }
+  console.log(lines.join("\n"));
+}

@@ -1,0 +1,182 @@
+import type { Accounts } from "../accounts/accounts.ts";
+import { createAccounts } from "../accounts/store.ts";
+import type { Backplane } from "../backplane/backplane.ts";
+import { openBackplane } from "../backplane/open.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import type { Loaded } from "../config/load.ts";
+import type { Database } from "../database/database.ts";
+import { migrate } from "../database/migrate.ts";
+import { openDatabase } from "../database/open.ts";
+import { trustedProxies } from "../http/address.ts";
+import { createHealth, type Health } from "../observe/health.ts";
+import type { Log } from "../observe/log.ts";
+import { createMetrics, type Metrics } from "../observe/metrics.ts";
+import type { Protocol } from "../protocols/protocol.ts";
+import { drainSockets } from "./drain.ts";
+import { InternalListener } from "./internal.ts";
+import { ConnectionLimits, descriptorLimit } from "./limits.ts";
+import { Listener } from "./listener.ts";
+import { Patch } from "./patch.ts";
+
+/** What a gateway is made of. */
+export interface GatewayOptions {
+  readonly settings: Loaded;
+  readonly protocols: readonly Protocol[];
+  readonly log: Log;
+  readonly clock?: Clock;
+}
+
+/** One running node: its stores, its two ports and the protocols patched into them. */
+export class Gateway {
+  readonly #options: GatewayOptions & { clock: Clock };
+  readonly #database: Database;
+  readonly #backplane: Backplane;
+  readonly #listener: Listener;
+  readonly #internal: InternalListener;
+  readonly #patches = new Map<string, Patch>();
+  readonly #core: {
+    clock: Clock;
+    metrics: Metrics;
+    database: Database;
+    backplane: Backplane;
+    accounts: Accounts;
+    limits: ConnectionLimits;
+  };
+  #stopping: Promise<number> | null = null;
+
+  private constructor(options: GatewayOptions & { clock: Clock }, database: Database, backplane: Backplane) {
+    const { log, clock } = options;
+    const settings = options.settings.gateway;
+    const metrics = createMetrics();
+    const limits = new ConnectionLimits(settings, descriptorLimit(), clock);
+    this.#options = options;
+    this.#database = database;
+    this.#backplane = backplane;
+    this.#core = { clock, metrics, database, backplane, accounts: createAccounts(database, { clock }), limits };
+    this.#listener = new Listener({
+      limits,
+      log,
+      proxies: trustedProxies(settings.trustedProxies),
+      refused: (reason) => {
+        metrics.gateway.counter("refused_connections", "New sockets turned away.", { reason }).value++;
+      },
+    });
+    metrics.gateway.gauge("open_connections", "Sockets of this node.", () => limits.open);
+    this.#internal = new InternalListener({ health: this.#health(metrics), metrics, log });
+  }
+
+  /**
+   * Opens the stores, brings the schema up to date, builds the protocols and opens both ports, in this order: a gateway
+   * that listens can serve. Whatever was opened is closed again when a later step fails.
+   */
+  static async start(given: GatewayOptions): Promise<Gateway> {
+    const options = { clock: systemClock, ...given };
+    const { log, clock } = options;
+    const settings = options.settings.gateway;
+    const stores = await Promise.allSettled([
+      openDatabase(settings, { log, clock }),
+      openBackplane(settings, { log, clock }),
+    ]);
+    const [database, backplane] = stores;
+    try {
+      if (database.status === "rejected") throw database.reason;
+      if (backplane.status === "rejected") throw backplane.reason;
+      await migrate(database.value, log);
+      const gateway = new Gateway(options, database.value, backplane.value);
+      await gateway.reload(options.protocols);
+      gateway.#internal.listen(settings.internalHost, settings.internalPort);
+      gateway.#listener.listen(settings.host, settings.port);
+      return gateway;
+    } catch (error) {
+      await Promise.allSettled(stores.map((store) => (store.status === "fulfilled" ? store.value.close() : undefined)));
+      throw error;
+    }
+  }
+
+  get url(): URL {
+    return this.#listener.url;
+  }
+
+  get internalUrl(): URL {
+    return this.#internal.url;
+  }
+
+  get maxConnections(): number {
+    return this.#core.limits.maxConnections;
+  }
+
+  /**
+   * Puts these declarations in place of the running ones. Sockets stay and meet the new handlers at their next message;
+   * a protocol that fails to build keeps its old declaration.
+   */
+  async reload(protocols: readonly Protocol[]): Promise<void> {
+    const { settings, log } = this.#options;
+    const wanted = protocols.filter((protocol) => settings.serves(protocol.name));
+    for (const protocol of wanted) {
+      const running = this.#patches.get(protocol.name);
+      if (!running) {
+        const patch = new Patch(protocol.name, { ...this.#core, gateway: settings.gateway, log });
+        await patch.apply(protocol, settings.of(protocol));
+        this.#patches.set(protocol.name, patch);
+        continue;
+      }
+      try {
+        await running.apply(protocol, settings.of(protocol));
+      } catch (error) {
+        log.error({ protocol: protocol.name, error }, "reload failed, the running declaration stays");
+      }
+    }
+    for (const [name, patch] of this.#patches) {
+      if (wanted.some((protocol) => protocol.name === name)) continue;
+      this.#patches.delete(name);
+      await patch.close();
+    }
+    const patches = [...this.#patches.values()];
+    const rest = patches.flatMap((patch) => patch.rest);
+    this.#listener.serve({ sockets: patches.flatMap((patch) => patch.mounts), rest });
+    this.#internal.serve(rest);
+  }
+
+  /**
+   * Drains and stops: no new sockets, every socket sent away by its protocol's come-back signal in batches, then the
+   * protocols, the stores and the ports. Takes at most the drain time. Returns the sockets that had to be cut off.
+   */
+  stop(): Promise<number> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<number> {
+    const { log, clock } = this.#options;
+    const started = clock.now();
+    const deadline = started + this.#options.settings.gateway.drainTime;
+    this.#listener.draining = true;
+    const patches = [...this.#patches.values()];
+    const open = this.#core.limits.open;
+    log.info({ sockets: open }, "draining");
+    const left = await drainSockets(
+      patches.flatMap((patch) => patch.mounts),
+      // What comes after the sockets needs a little of the time as well.
+      deadline - 500,
+      clock,
+    );
+    for (const patch of patches) await patch.close();
+    await this.#listener.stop(true);
+    await this.#backplane.close();
+    await this.#database.close();
+    await this.#internal.stop();
+    log.info({ sockets: open, cut: left, milliseconds: clock.now() - started }, "stopped");
+    return left;
+  }
+
+  #health(metrics: Metrics): Health {
+    const { settings, clock } = this.#options;
+    const health = createHealth({ clock, metrics });
+    health.check("database", () => this.#database.ping());
+    if (settings.gateway.redisUrl !== undefined) health.check("redis", () => this.#backplane.ping());
+    health.check("accepting", async () => {
+      if (this.#listener.draining) throw new Error("draining");
+    });
+    return health;
+  }
+}

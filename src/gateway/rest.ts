@@ -1,0 +1,71 @@
+import { Hono } from "hono";
+import { corsHeaders, preflight } from "../http/cors.ts";
+import type { ClientInfo, Method, RestSurface, Route, RouteContext } from "../http/routes.ts";
+import type { Log } from "../observe/log.ts";
+import { Fault } from "../errors.ts";
+
+/** The REST surface of one protocol and the log its unknown errors go to. */
+export interface RestMount {
+  readonly surface: RestSurface;
+  readonly log: Log;
+}
+
+/** What tells "no protocol takes this path" from a 404 of a protocol. */
+const NOT_TAKEN = "x-not-taken";
+
+/**
+ * One Hono app for the routes of all protocols: both spellings of each path, 405 with `allow` on a known path, CORS and
+ * preflight by the policy of the protocol that owns the path, errors in that protocol's shape.
+ */
+export function restApp(mounts: readonly RestMount[], pick: (surface: RestSurface) => readonly Route[]) {
+  const app = new Hono<{ Bindings: ClientInfo }>({ strict: false });
+  const paths = new Map<string, { mount: RestMount; methods: Set<Method> }>();
+  for (const mount of mounts) {
+    for (const route of pick(mount.surface)) {
+      app.on(route.method, route.path, (context) => answer(mount, route, context));
+      const known = paths.get(route.path);
+      if (known) known.methods.add(route.method);
+      else paths.set(route.path, { mount, methods: new Set([route.method]) });
+    }
+  }
+  for (const [path, { mount, methods }] of paths) {
+    const { cors } = mount.surface;
+    if (cors) app.options(path, (context) => preflight(cors, context.req.raw));
+    app.all(path, (context) => wrongMethod(mount, methods, context));
+  }
+  app.notFound(() => new Response(null, { status: 404, headers: { [NOT_TAKEN]: "1" } }));
+  return app;
+}
+
+/** True for the answer of {@link restApp} to a path that no protocol takes. */
+export function notTaken(response: Response): boolean {
+  return response.headers.has(NOT_TAKEN);
+}
+
+async function answer(mount: RestMount, route: Route, context: RouteContext): Promise<Response> {
+  let response: Response;
+  try {
+    response = await route.handler(context);
+  } catch (error) {
+    if (!(error instanceof Fault) || error.row.status >= 500) {
+      mount.log.error({ method: route.method, route: route.path, error }, "request failed");
+    }
+    response = mount.surface.onError(error, context);
+  }
+  return withCors(mount, context, response);
+}
+
+function wrongMethod(mount: RestMount, methods: ReadonlySet<Method>, context: RouteContext): Response {
+  const response = mount.surface.onWrongMethod(context);
+  const allowed = [...methods].flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
+  response.headers.set("allow", [...allowed, ...(mount.surface.cors ? ["OPTIONS"] : [])].join(", "));
+  return withCors(mount, context, response);
+}
+
+function withCors(mount: RestMount, context: RouteContext, response: Response): Response {
+  if (mount.surface.cors) {
+    const headers = corsHeaders(mount.surface.cors, context.req.header("origin") ?? null);
+    for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
+  }
+  return response;
+}
