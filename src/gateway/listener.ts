@@ -2,10 +2,10 @@ import type { Server } from "bun";
 import { clientInfo, type TrustedProxies } from "../http/address.ts";
 import type { ClientInfo, RestSurface } from "../http/routes.ts";
 import type { Log } from "../observe/log.ts";
-import { socketHandlers, type SocketOwner } from "../websocket.ts";
+import { type SocketOwner, socketHandlers } from "../websocket.ts";
 import type { ConnectionLimits } from "./limits.ts";
-import { notTaken, type RestMount, restApp } from "./rest.ts";
 import type { SocketMount } from "./mounts.ts";
+import { notTaken, type RestMount, restApp } from "./rest.ts";
 
 /** Largest request body and frame of any protocol; each enforces its own smaller limit while reading. */
 const MAX_BODY_BYTES = 16 * 1024 * 1024;

@@ -7,8 +7,8 @@ import type { Database } from "../database/database.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Core, Protocol, Surface } from "../protocols/protocol.ts";
-import { mountRawSocket, type RawSocketMount } from "../rawsocket/mount.ts";
 import type { RawEndpoint } from "../rawsocket/endpoint.ts";
+import { mountRawSocket, type RawSocketMount } from "../rawsocket/mount.ts";
 import type { SocketIoEndpoint } from "../socketio/endpoint.ts";
 import { mountSocketIo, type SocketIoMount } from "../socketio/mount.ts";
 import type { ConnectionLimits } from "./limits.ts";
@@ -97,7 +97,14 @@ export class Patch {
 
   async #mount(endpoints: readonly (SocketIoEndpoint | RawEndpoint<unknown>)[]): Promise<void> {
     const { clock, metrics, backplane, limits } = this.#parts;
-    const deps = { name: this.#name, clock, backplane, log: this.#log, metrics: metrics.of(this.#name), observer: limits };
+    const deps = {
+      name: this.#name,
+      clock,
+      backplane,
+      log: this.#log,
+      metrics: metrics.of(this.#name),
+      observer: limits,
+    };
     const gone = new Map<string, SocketMount>([...this.#socketio, ...this.#rawsocket]);
     for (const endpoint of endpoints) {
       if (endpoint.kind === "socketio") {

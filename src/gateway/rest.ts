@@ -1,8 +1,8 @@
 import { Hono } from "hono";
+import { Fault } from "../errors.ts";
 import { corsHeaders, preflight } from "../http/cors.ts";
 import type { ClientInfo, Method, RestSurface, Route, RouteContext } from "../http/routes.ts";
 import type { Log } from "../observe/log.ts";
-import { Fault } from "../errors.ts";
 
 /** The REST surface of one protocol and the log its unknown errors go to. */
 export interface RestMount {

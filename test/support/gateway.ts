@@ -22,12 +22,7 @@ export interface TestGateway {
 
 /** Starts a whole gateway in this process on free ports. */
 export async function startGateway(
-  options: {
-    env?: Record<string, string>;
-    protocols?: readonly Protocol[];
-    clock?: Clock;
-    dataDir?: string;
-  } = {},
+  options: { env?: Record<string, string>; protocols?: readonly Protocol[]; clock?: Clock; dataDir?: string } = {},
 ): Promise<TestGateway> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "patchbay-test-")));
   const protocols = options.protocols ?? allProtocols;
