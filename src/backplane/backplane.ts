@@ -86,7 +86,10 @@ export interface Presence {
     connection: string,
     options?: { data?: string; limit?: number },
   ): Promise<{ admitted: boolean; first: boolean; count: number }>;
-  /** Removes a connection; `last` is true when the member has none left. Same rule while the store is away. */
+  /**
+   * Removes a connection of this node; `last` is true when that was the member's last one (false when there was nothing
+   * to remove). Same rule while the store is away.
+   */
   leave(set: string, member: string, connection: string): Promise<{ last: boolean; count: number }>;
   /** All living connections of a set, or of one member of it. */
   list(set: string, member?: string): Promise<Present[]>;
@@ -95,6 +98,12 @@ export interface Presence {
    * node died. `last` is true when the member has none left.
    */
   onLost(listener: (set: string, lost: Present, last: boolean) => void): () => void;
+  /**
+   * Called on the node that owns a connection when the connection had to be added again: the others had given it up
+   * (`onLost`) because the node was held up or cut off for longer than its lease, or the store had lost its data.
+   * `first` is true when the member had no other connection, so whoever was told that it left needs to hear otherwise.
+   */
+  onRestored(listener: (set: string, restored: Present, first: boolean) => void): () => void;
 }
 
 /** Counting for limits. While the store is away these count on this node alone instead of rejecting. */
