@@ -16,7 +16,7 @@ export async function run(_args: readonly string[], env: Record<string, string |
     await gateway.reload(protocols);
     return 0;
   }
-  const settings = await loadSettings(protocols, env);
+  const settings = loadSettings(protocols, env);
   const { logLevel, logFormat } = settings.gateway;
   const log = createLog({ level: logLevel, format: logFormat });
   for (const warning of settings.warnings) log.warn({}, warning);

@@ -33,6 +33,7 @@ export class Gateway {
   readonly #backplane: Backplane;
   readonly #listener: Listener;
   readonly #internal: InternalListener;
+  readonly #health: Health;
   readonly #patches = new Map<string, Patch>();
   readonly #core: {
     clock: Clock;
@@ -62,7 +63,8 @@ export class Gateway {
       },
     });
     metrics.gateway.gauge("open_connections", "Sockets of this node.", () => limits.open);
-    this.#internal = new InternalListener({ health: this.#health(metrics), metrics, log });
+    this.#health = this.#checks(metrics);
+    this.#internal = new InternalListener({ health: this.#health, metrics, log });
   }
 
   /**
@@ -135,6 +137,7 @@ export class Gateway {
     const rest = patches.flatMap((patch) => patch.rest);
     this.#listener.serve({ sockets: patches.flatMap((patch) => patch.mounts), rest });
     this.#internal.serve(rest);
+    log.info({ protocols: [...this.#patches.keys()] }, "protocols in force");
   }
 
   /**
@@ -151,6 +154,7 @@ export class Gateway {
     const started = clock.now();
     const deadline = started + this.#options.settings.gateway.drainTime;
     this.#listener.draining = true;
+    this.#health.drain();
     const patches = [...this.#patches.values()];
     const open = this.#core.limits.open;
     log.info({ sockets: open }, "draining");
@@ -169,14 +173,11 @@ export class Gateway {
     return left;
   }
 
-  #health(metrics: Metrics): Health {
-    const { settings, clock } = this.#options;
-    const health = createHealth({ clock, metrics });
+  #checks(metrics: Metrics): Health {
+    const { settings, clock, log } = this.#options;
+    const health = createHealth({ clock, metrics, log });
     health.check("database", () => this.#database.ping());
     if (settings.gateway.redisUrl !== undefined) health.check("redis", () => this.#backplane.ping());
-    health.check("accepting", async () => {
-      if (this.#listener.draining) throw new Error("draining");
-    });
     return health;
   }
 }

@@ -26,7 +26,7 @@ export async function startGateway(
 ): Promise<TestGateway> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "patchbay-test-")));
   const protocols = options.protocols ?? allProtocols;
-  const settings = await loadSettings(protocols, {
+  const settings = loadSettings(protocols, {
     HOST: "127.0.0.1",
     PORT: "0",
     INTERNAL_PORT: "0",
