@@ -9,6 +9,8 @@ export interface Account {
   /** As given; unique without regard to case. */
   readonly email: string | null;
   readonly name: string | null;
+  /** A disabled account is kept but cannot log in, and has no sessions. */
+  readonly disabled: boolean;
   readonly createdAt: Date;
 }
 
@@ -18,27 +20,51 @@ export interface NewAccount {
   readonly email?: string;
   readonly name?: string;
   readonly password: string;
+  /** Normally left to the store, which takes the next one. */
+  readonly number?: number;
+  readonly disabled?: boolean;
 }
 
-/** The username or e-mail address is taken. */
+/** What may change of an account; absent fields stay, null empties one. */
+export interface AccountChanges {
+  readonly username?: string | null;
+  readonly email?: string | null;
+  readonly name?: string | null;
+  readonly disabled?: boolean;
+}
+
+/** The username, e-mail address or number is taken. */
 export class AccountExists extends Error {
   override readonly name = "AccountExists";
 }
 
-/** Result of a password check. Both failures take as long as a success. */
+/** More passwords wait to be hashed than this node will take on; the caller may come back. */
+export class PasswordsBusy extends Error {
+  override readonly name = "PasswordsBusy";
+}
+
+/** Result of a password check. Both failures take as long as a success; a disabled account answers as a wrong password. */
 export type PasswordCheck = { readonly account: Account } | { readonly failed: "unknown" | "wrong" };
 
 /** The one table of local users, shared by every protocol that has logins of its own. */
 export interface Accounts {
-  /** Throws {@link AccountExists}; of two simultaneous calls for one name exactly one succeeds. */
+  /**
+   * Throws {@link AccountExists} (of two simultaneous calls for one name exactly one succeeds) and {@link PasswordsBusy}.
+   */
   create(account: NewAccount): Promise<Account>;
   byId(id: string): Promise<Account | null>;
   byNumber(number: number): Promise<Account | null>;
   byUsername(username: string): Promise<Account | null>;
   byEmail(email: string): Promise<Account | null>;
-  /** Checks a password by username (text without an `@`) or e-mail address. */
+  /** Accounts by rising number, those above `after`. */
+  list(options: { after?: number; limit: number }): Promise<Account[]>;
+  /** Changes an account; null if there is none. Disabling closes its sessions. Throws {@link AccountExists}. */
+  update(id: string, changes: AccountChanges): Promise<Account | null>;
+  /** Removes an account and its sessions; false if there is none. */
+  remove(id: string): Promise<boolean>;
+  /** Checks a password by username (text without an `@`) or e-mail address. Throws {@link PasswordsBusy}. */
   checkPassword(login: string, password: string): Promise<PasswordCheck>;
-  /** False if there is no such account. */
+  /** False if there is no such account. Throws {@link PasswordsBusy}. */
   setPassword(id: string, password: string): Promise<boolean>;
   readonly sessions: Sessions;
 }
@@ -47,7 +73,7 @@ export interface Accounts {
 export interface Session {
   readonly id: string;
   readonly accountId: string;
-  /** Number of refresh tokens issued so far; the newest one is of this generation. */
+  /** Generation of the refresh token that the caller is to hand out; the first one is 1. */
   readonly generation: number;
   readonly expiresAt: Date;
 }
@@ -71,4 +97,6 @@ export interface Sessions {
   close(id: string): Promise<boolean>;
   /** Closes every login of the account in the scope; returns their ids. */
   closeAll(accountId: string, scope: string): Promise<string[]>;
+  /** Removes what has expired; returns how many. */
+  purgeExpired(): Promise<number>;
 }

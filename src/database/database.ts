@@ -1,14 +1,27 @@
 import type { PgDatabase, PgQueryResultHKT } from "drizzle-orm/pg-core";
 
-/** Drizzle over whichever driver serves: the same SQL dialect, the same schema, the same migrations. */
-export type Orm = PgDatabase<PgQueryResultHKT>;
+/** What `orm.execute(sql)` gives on both drivers: the rows, and how many a statement touched. */
+interface Rows extends PgQueryResultHKT {
+  readonly type: this["row"][] & { readonly count: number };
+}
+
+/**
+ * Drizzle over whichever driver serves: the same SQL dialect, the same schema, the same migrations. A statement rejects
+ * with {@link DatabaseUnavailable} when the store is away, else with the driver's own error, whose `code` is the
+ * SQLSTATE (`isUniqueViolation` in errors.ts reads it). Neither holds the statement's parameters.
+ */
+export type Orm = PgDatabase<Rows>;
 
 /** The one relational store of the gateway: a Postgres server, or PGlite inside this process. */
 export interface Database {
   readonly kind: "postgres" | "embedded";
+  /** For the quick statements of a running gateway: none may take longer than five seconds. */
   readonly orm: Orm;
-  /** Rejects when the store does not answer within two seconds. */
+  /** Runs work that may take its time (migrations, cleaning) with an Orm that sets no limit, on a connection of its own. */
+  unhurried<T>(work: (orm: Orm) => Promise<T>): Promise<T>;
+  /** Rejects with {@link DatabaseUnavailable} when the store does not answer within two seconds. */
   ping(): Promise<void>;
+  /** Waits for statements under way, at most five seconds, then lets go of the store. */
   close(): Promise<void>;
 }
 

@@ -1,0 +1,51 @@
+import { availableParallelism } from "node:os";
+import { PasswordsBusy } from "./accounts.ts";
+
+/**
+ * Argon2id with 19 MiB and two passes, the first choice of the OWASP password storage cheat sheet: about 30 ms of one
+ * core, so a node checks some thirty passwords a second and core.
+ */
+const parameters = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as const;
+
+/** One core is left to the event loop; the hashes run on threads beside it. */
+const maxRunning = Math.max(1, availableParallelism() - 1);
+/** Some seconds of work; whoever comes later is better told so than kept waiting. */
+const maxWaiting = 256;
+
+/** Hashes and checks passwords, a few at a time. Hashes never leave the accounts. */
+export class Passwords {
+  #running = 0;
+  readonly #waiting: (() => void)[] = [];
+  /** Checked against where there is no account, so that an unknown name costs as much time as a wrong password. */
+  readonly #nobody = Bun.password.hash(crypto.randomUUID(), parameters);
+
+  /** Throws {@link PasswordsBusy}. */
+  hash(password: string): Promise<string> {
+    return this.#take(() => Bun.password.hash(password, parameters));
+  }
+
+  /** False for a wrong password and, after the same time, for a missing hash. Throws {@link PasswordsBusy}. */
+  matches(password: string, hash: string | undefined): Promise<boolean> {
+    return this.#take(async () => {
+      const fits = await Bun.password.verify(password || " ", hash ?? (await this.#nobody));
+      return fits && hash !== undefined && password !== "";
+    });
+  }
+
+  async #take<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#running >= maxRunning) {
+      if (this.#waiting.length >= maxWaiting) throw new PasswordsBusy("too many passwords wait to be hashed");
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    } else {
+      this.#running++;
+    }
+    try {
+      return await work();
+    } finally {
+      // The place is handed to the next one, or given back.
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#running--;
+    }
+  }
+}

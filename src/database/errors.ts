@@ -1,0 +1,76 @@
+import { DrizzleQueryError } from "drizzle-orm";
+import { PgPreparedQuery } from "drizzle-orm/pg-core";
+import { DatabaseUnavailable } from "./database.ts";
+
+/** Codes of postgres.js and of sockets that mean: the statement met no server, or lost it on the way. */
+const connectionCodes = new Set([
+  "CONNECTION_CLOSED",
+  "CONNECTION_ENDED",
+  "CONNECTION_DESTROYED",
+  "CONNECT_TIMEOUT",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "EHOSTDOWN",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENOENT",
+  "EACCES",
+]);
+
+/**
+ * SQLSTATEs of a server that cannot serve now: connection faults (08), refused logins (28), no such database (3D000),
+ * exhausted resources such as connections, memory and disk (53), shutdown and recovery (57P), a cancelled or timed-out
+ * statement (57014), a standby met in place of the primary (25006), faults of its disk (58).
+ */
+const unavailableStates = /^(08|28|53|57P|58)|^(3D000|57014|25006)$/;
+
+/** What a caller is told of a failed statement: {@link DatabaseUnavailable}, or the driver's own error. */
+export function statementError(error: unknown): unknown {
+  const reason = error instanceof DrizzleQueryError && error.cause ? error.cause : error;
+  if (reason instanceof DatabaseUnavailable) return reason;
+  const code = codeOf(reason);
+  if (code === undefined) return reason;
+  if (connectionCodes.has(code) || unavailableStates.test(code)) {
+    return new DatabaseUnavailable(`the database does not serve (${code})`, { cause: reason });
+  }
+  return reason;
+}
+
+/** True when a statement failed because a row with the same unique key is there; `constraint` narrows it to one key. */
+export function isUniqueViolation(error: unknown, constraint?: string): boolean {
+  const reason = statementError(error);
+  if (codeOf(reason) !== "23505") return false;
+  return constraint === undefined || constraintOf(reason) === constraint;
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+/** postgres.js and PGlite spell the field differently. */
+function constraintOf(error: unknown): unknown {
+  if (!(error instanceof Error)) return undefined;
+  if ("constraint_name" in error) return error.constraint_name;
+  return "constraint" in error ? error.constraint : undefined;
+}
+
+/**
+ * Drizzle wraps every failure in an error whose message spells out the statement's parameters, so password hashes and
+ * people's messages would end in the log. All its drivers run statements through this one method; ours hands on the
+ * driver's error instead. (Its query cache, the other thing the method does, is not used here.)
+ */
+Object.defineProperty(PgPreparedQuery.prototype, "queryWithCache", {
+  value: async (_text: string, _parameters: unknown[], run: () => Promise<unknown>) => {
+    try {
+      return await run();
+    } catch (error) {
+      throw statementError(error);
+    }
+  },
+});
