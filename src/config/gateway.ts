@@ -1,4 +1,15 @@
-import { choice, integer, list, seconds, secret, section, signingSecret, text, type Values } from "./setting.ts";
+import {
+  addresses,
+  choice,
+  integer,
+  list,
+  seconds,
+  secret,
+  section,
+  sharedSecret,
+  text,
+  type Values,
+} from "./setting.ts";
 
 /** Settings of the gateway itself; every protocol adds a section of its own. */
 export const gatewaySection = section("", {
@@ -15,8 +26,8 @@ export const gatewaySection = section("", {
   ),
   keyPrefix: text("patchbay:", "Put in front of every Redis key and stream."),
   protocols: list("", "Comma list of the protocols to serve; empty serves all of them."),
-  trustedProxies: list("", "Comma list of addresses or CIDR blocks whose X-Forwarded-For is believed."),
-  jwtSecret: signingSecret("HS256 secret of every protocol that has none of its own."),
+  trustedProxies: addresses("", "Comma list of addresses or CIDR blocks whose X-Forwarded-For is believed."),
+  jwtSecret: sharedSecret("HS256 secret of every protocol that has none of its own."),
   logLevel: choice(["fatal", "error", "warn", "info", "debug", "trace"], "info", "Least severe level that is logged."),
   logFormat: choice(["auto", "json", "pretty"], "auto", "auto is pretty on a terminal and JSON elsewhere."),
   maxConnections: integer(

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import * as v from "valibot";
 
 /**
@@ -15,10 +16,11 @@ export interface Setting<T = unknown> {
   /** Name of another environment variable that serves as the default. */
   readonly inherits?: string;
   /**
-   * Without a value: in production the start is refused, otherwise a random one is made once and kept in DATA_DIR.
-   * `unless` names another setting (full name) that makes this one optional when set.
+   * Without a value: in production the start is refused, otherwise a random one is made once and kept in DATA_DIR, under
+   * the name of the variable it inherits from if it inherits. `unless` names another setting (full name) that makes this
+   * one optional when set. With `production` it is made there too.
    */
-  readonly generated?: { readonly unless?: string };
+  readonly generated?: { readonly unless?: string; readonly production?: boolean };
 }
 
 /** A prefix and its settings: the key `roomTtl` in the section `TRACKER` is the variable `TRACKER_ROOM_TTL`. */
@@ -44,6 +46,11 @@ export function section<const Settings extends Record<string, Setting>>(
 export function variable(prefix: string, key: string): string {
   const name = key.replace(/([A-Z]+)/g, "_$1").toUpperCase();
   return prefix ? `${prefix}_${name}` : name;
+}
+
+/** The environment variables of a section, in order. */
+export function settingNames(section: Section): string[] {
+  return Object.keys(section.settings).map((key) => variable(section.prefix, key));
 }
 
 const setting = <T>(schema: v.GenericSchema<string, T>, fallback: string | null, meaning: string): Setting<T> => ({
@@ -79,21 +86,31 @@ export function integer(
   return setting(wholeNumber(range.min ?? 0, range.max ?? Number.MAX_SAFE_INTEGER), String(fallback), meaning);
 }
 
-/** Whole seconds in the environment, milliseconds in the program. */
-export function seconds(
-  fallback: number,
-  meaning: string,
-  range: { min?: number; max?: number } = {},
-): Setting<number> {
-  return setting(
-    v.pipe(
-      wholeNumber(range.min ?? 0, range.max ?? 10_000_000_000),
-      v.transform((value) => value * 1000),
-    ),
-    String(fallback),
-    meaning,
-  );
-}
+const duration =
+  (unit: number) =>
+  (fallback: number, meaning: string, range: { min?: number; max?: number } = {}): Setting<number> => {
+    const { min = 0, max = 10_000_000_000 } = range;
+    return setting(
+      v.pipe(
+        v.string(),
+        v.trim(),
+        v.regex(/^-?\d+(\.\d+)?$/, "expected a number such as 30 or 0.5"),
+        v.transform(Number),
+        v.minValue(min, `expected at least ${min}`),
+        v.maxValue(max, `expected at most ${max}`),
+        v.transform((value) => value * unit),
+      ),
+      String(fallback),
+      meaning,
+    );
+  };
+
+/** Seconds in the environment (fractions allowed, W-14.21), milliseconds in the program. Default and range in seconds. */
+export const seconds = duration(1_000);
+/** Milliseconds in the environment and in the program. */
+export const milliseconds = duration(1);
+/** Days in the environment, milliseconds in the program. Default and range in days. */
+export const days = duration(86_400_000);
 
 const on = ["on", "true", "1", "yes"];
 const off = ["off", "false", "0", "no"];
@@ -126,21 +143,43 @@ export function choice<const Options extends readonly string[]>(
   );
 }
 
-/** A comma list; empty text is the empty list. */
-export function list(fallback: string, meaning: string): Setting<readonly string[]> {
-  return setting(
-    v.pipe(
-      v.string(),
-      v.transform((value) =>
-        value
+const commaList = v.pipe(
+  v.string(),
+  v.transform((value): readonly string[] =>
+    value.trim() === "none"
+      ? []
+      : value
           .split(",")
           .map((item) => item.trim())
           .filter((item) => item !== ""),
+  ),
+);
+
+/** A comma list. `none` is the empty list where there is a default: an empty variable counts as not set. */
+export function list(fallback: string, meaning: string): Setting<readonly string[]> {
+  return setting(commaList, fallback, meaning);
+}
+
+/** A comma list of IP addresses and CIDR blocks. */
+export function addresses(fallback: string, meaning: string): Setting<readonly string[]> {
+  return setting(
+    v.pipe(
+      commaList,
+      v.check(
+        (items) => items.every(isAddressOrBlock),
+        "expected a comma list such as 10.0.0.0/8,192.168.1.7,fd00::/8",
       ),
     ),
     fallback,
     meaning,
   );
+}
+
+function isAddressOrBlock(text: string): boolean {
+  const [address = "", prefix, ...more] = text.split("/");
+  const family = isIP(address);
+  if (family === 0 || more.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
 }
 
 /** `*` or a comma list of origins. */
@@ -192,9 +231,26 @@ export function instant(meaning: string): Setting<Date | undefined> {
   );
 }
 
+/** The same setting with another environment variable, of the gateway or of nobody, as its default. */
+export function inheriting<T>(given: Setting<T>, inherits: string): Setting<T> {
+  return { ...given, inherits };
+}
+
 /** Text that is masked wherever settings are printed; undefined when unset. */
 export function secret(meaning: string): Setting<string | undefined> {
   return { ...setting<string | undefined>(v.pipe(v.string(), v.minLength(1)), null, meaning), secret: true };
+}
+
+const key = v.pipe(v.string(), v.minLength(16, "expected at least 16 characters"));
+
+/** A secret that others inherit; it is only asked for, or generated, when one of them needs it. */
+export function sharedSecret(meaning: string): Setting<string | undefined> {
+  return { ...setting<string | undefined>(key, null, meaning), secret: true };
+}
+
+/** A secret that is always there: when it is not set, one is made at the first start, in production too, and kept. */
+export function keptSecret(meaning: string): Setting<string> {
+  return { ...setting<string>(key, null, meaning), secret: true, generated: { production: true } };
 }
 
 /**
@@ -211,11 +267,7 @@ export function signingSecret(
   options: { inherits?: string; unless?: string } = {},
 ): Setting<string | undefined> {
   return {
-    ...setting<string | undefined>(
-      v.pipe(v.string(), v.minLength(16, "expected at least 16 characters")),
-      null,
-      meaning,
-    ),
+    ...setting<string | undefined>(key, null, meaning),
     secret: true,
     ...(options.inherits === undefined ? {} : { inherits: options.inherits }),
     generated: options.unless === undefined ? {} : { unless: options.unless },
