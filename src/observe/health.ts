@@ -60,8 +60,15 @@ export function createHealth(options: { clock: Clock; metrics: Metrics; log?: Lo
   };
 
   const refresh = async (): Promise<void> => {
-    await Promise.all([...checks].map(([dependency, run]) => ask(dependency, run)));
-    asked = clock.now();
+    if (clock.now() - asked < freshFor) return;
+    asking ??= Promise.all([...checks].map(([dependency, run]) => ask(dependency, run)))
+      .then(() => {
+        asked = clock.now();
+      })
+      .finally(() => {
+        asking = null;
+      });
+    await asking;
   };
 
   return {
@@ -70,8 +77,12 @@ export function createHealth(options: { clock: Clock; metrics: Metrics; log?: Lo
       asked = Number.NEGATIVE_INFINITY;
       metrics.gateway.gauge(
         "up",
-        "1 while the dependency answers, by the last readiness check.",
-        () => ((verdicts.get(dependency) ?? "ok") === "ok" ? 1 : 0),
+        "1 while the dependency answers, by the last look at it.",
+        () => {
+          // A scrape cannot wait, but where nobody probes readiness it keeps the next scrape's answer fresh.
+          void refresh();
+          return (verdicts.get(dependency) ?? "ok") === "ok" ? 1 : 0;
+        },
         { dependency },
       );
     },
@@ -79,12 +90,7 @@ export function createHealth(options: { clock: Clock; metrics: Metrics; log?: Lo
       draining = true;
     },
     async ready() {
-      if (clock.now() - asked >= freshFor) {
-        asking ??= refresh().finally(() => {
-          asking = null;
-        });
-        await asking;
-      }
+      await refresh();
       const answers: Record<string, Readiness["checks"][string]> = Object.fromEntries(verdicts);
       if (draining) answers.draining = "draining";
       return { ok: Object.values(answers).every((answer) => answer === "ok"), checks: answers };
