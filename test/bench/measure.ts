@@ -1,0 +1,20 @@
+import { type ClientCost, watchClient } from "./client/watch.ts";
+import type { BenchServer } from "./server.ts";
+
+/** A client that uses more of a core than this measures itself. */
+export const CLIENT_BOUND = 0.9;
+
+/** What a piece of work cost: CPU seconds of each server, and the client. */
+export interface Cost {
+  readonly servers: readonly number[];
+  readonly client: ClientCost;
+}
+
+/** Runs a piece of work and reads from the operating system what it cost. */
+export async function costOf(servers: readonly BenchServer[], work: () => Promise<void>): Promise<Cost> {
+  const before = servers.map((server) => server.usage().cpu);
+  const stop = watchClient();
+  await work();
+  const client = stop();
+  return { servers: servers.map((server, index) => server.usage().cpu - before[index]!), client };
+}

@@ -1,0 +1,93 @@
+import * as v from "valibot";
+import { type Usage, usageOf } from "./usage.ts";
+
+/** What a server says on its control line (peers/control.mjs). */
+const Line = v.union([v.object({ port: v.number() }), v.object({ done: v.string() })]);
+type Line = v.InferOutput<typeof Line>;
+
+/** Rounds of collection after which memory counts as settled, and the pause between them in ms. */
+const SETTLE_ROUNDS = 20;
+const SETTLE_PAUSE = 250;
+
+/** How to start a server: the command, and what it finds in its environment beside PATH. */
+export interface Launch {
+  readonly command: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A server under measurement: a process of its own, with a control line on its standard input and output. */
+export class BenchServer {
+  readonly #process: Bun.Subprocess<"pipe", "pipe", "inherit">;
+  readonly #lines: AsyncGenerator<Line, void>;
+  readonly port: number;
+
+  private constructor(
+    process: Bun.Subprocess<"pipe", "pipe", "inherit">,
+    lines: AsyncGenerator<Line, void>,
+    port: number,
+  ) {
+    this.#process = process;
+    this.#lines = lines;
+    this.port = port;
+  }
+
+  /** Starts the server and waits until it listens. Throws when it ends before that. */
+  static async start({ command, env = {} }: Launch): Promise<BenchServer> {
+    const process = Bun.spawn([...command], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "inherit",
+      env: { PATH: globalThis.process.env.PATH, HOME: globalThis.process.env.HOME, ...env },
+    });
+    const lines = controlLines(process.stdout);
+    const first = (await lines.next()).value;
+    if (!first || !("port" in first)) throw new Error(`${command.join(" ")} did not come to listen`);
+    return new BenchServer(process, lines, first.port);
+  }
+
+  usage(): Usage {
+    return usageOf(this.#process.pid);
+  }
+
+  /** Resident bytes when all garbage is collected and the allocator has given back what it will. */
+  async settledMemory(): Promise<number> {
+    let least = Number.POSITIVE_INFINITY;
+    // Freed pages go back to the system some time after the collection; memory has settled when two looks agree.
+    for (let round = 0; round < SETTLE_ROUNDS; round++) {
+      await this.#collect();
+      await Bun.sleep(SETTLE_PAUSE);
+      const { rss } = this.usage();
+      if (rss > least * 0.999) return Math.min(rss, least);
+      least = rss;
+    }
+    return least;
+  }
+
+  /** Ends the process and waits until it is gone. */
+  async stop(): Promise<void> {
+    this.#process.stdin.end();
+    await this.#process.exited;
+  }
+
+  async #collect(): Promise<void> {
+    this.#process.stdin.write("gc\n");
+    this.#process.stdin.flush();
+    const answer = (await this.#lines.next()).value;
+    if (!answer || !("done" in answer)) throw new Error("the server did not answer on its control line");
+  }
+}
+
+/** The control lines in a server's output. Anything else it prints is passed on to standard error. */
+async function* controlLines(output: ReadableStream<Uint8Array>): AsyncGenerator<Line, void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of output) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), Line), line);
+      if (parsed.success) yield parsed.output;
+      else console.error(line);
+    }
+  }
+}

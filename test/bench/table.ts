@@ -1,0 +1,19 @@
+import type { Table } from "./scenario.ts";
+
+/** A table as lines of text: names to the left, everything else to the right, as wide as needed. */
+export function printed(table: Table): string {
+  const rows = [
+    ["server", ...table.columns.map((column) => column.title)],
+    ...table.results.map((result) => [
+      result.name,
+      ...table.columns.map((column) => column.cell(result, table.results)),
+    ]),
+  ];
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join("  "),
+  );
+  return [table.title, ...lines].join("\n");
+}
