@@ -19,6 +19,12 @@ export interface Channel<Session> {
    * that wait in the inbox are dropped. A peer that does not answer within 5 s is cut off.
    */
   close(code: number, reason: string, lastFrame?: string): void;
+  /**
+   * Ends the channel once the frames it has received are handled: reads no more, waits at most `within` ms, then closes
+   * like `close`. Frames not handled by then are still handled after the close, when `send` does nothing any more.
+   * Resolves when the close was sent or the peer left.
+   */
+  finish(within: number, code: number, reason: string, lastFrame?: string): Promise<void>;
   /** Joins a topic: gets what `RawTopics.publish` sends there. */
   subscribe(topic: string): void;
   unsubscribe(topic: string): void;
@@ -47,14 +53,22 @@ export interface RawEndpoint<Session> {
   claims?(url: URL): boolean;
   /** The answer to a plain HTTP request on one of the paths. Default: not taken. */
   plainHttp?(request: Request): Response;
+  /** Subprotocols spoken here. The first of them that a client offers is selected; without a match none is. */
+  readonly subprotocols?: readonly string[];
   mounted?(topics: RawTopics<Session>): void;
+  /**
+   * Runs before the upgrade is answered, and the answer waits for it: for clients that mind the order of what they see on
+   * an old socket and a new one. The channel is not open yet; what it is told to send, join or close happens right after
+   * the upgrade. If the client leaves meanwhile, `closed` follows and `opened` never runs.
+   */
+  arriving?(channel: Channel<Session>, request: Request): void | Promise<void>;
   /** Every upgrade is accepted first; whoever is not welcome is told and closed here. Frames wait until it resolves. */
   opened(channel: Channel<Session>, request: Request): void | Promise<void>;
   /** One frame at a time per channel, in order of arrival. */
   received(channel: Channel<Session>, frame: string | Uint8Array): void | Promise<void>;
-  /** Once per channel, after the last frame was handled. */
+  /** Once per channel that `arriving` or `opened` was called for, after its last frame was handled. */
   closed?(channel: Channel<Session>, end: ChannelEnd): void | Promise<void>;
-  /** `opened` or `received` threw or rejected. Without it the fault is logged and the channel closed with 1011. */
+  /** A hook or a task of `after` threw or rejected. Without it the fault is logged and the channel closed with 1011. */
   failed?(channel: Channel<Session>, error: unknown): void;
   readonly limits: {
     /** A larger frame goes to `oversize`, or closes with 1009. */
