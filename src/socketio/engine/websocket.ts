@@ -1,0 +1,103 @@
+import type { Socket, SocketOwner } from "../../websocket.ts";
+import { ABNORMAL, ENDINGS, type Ending } from "./ending.ts";
+import type { Outgoing } from "./packet.ts";
+import type { EngineSocket } from "./socket.ts";
+import type { Transport } from "./transport.ts";
+
+/**
+ * Settings for the `websocket` block of the `Bun.serve` an engine runs on. Bun drops what exceeds its limit, and by
+ * default says nothing; so the limit must lie well above every `maxOutboxBytes`, and passing it must end the socket.
+ * `maxPayloadLength` has to be set to the largest `maxHttpBufferSize` of the process.
+ */
+export const WEBSOCKET_LIMITS = {
+  backpressureLimit: 16 * 1024 * 1024,
+  closeOnBackpressureLimit: true,
+  perMessageDeflate: false,
+} as const;
+
+/** A WebSocket that carries a session. It keeps no queue of its own: Bun's is the only one, so that frames sent and
+ * frames published leave in the order of the calls. */
+export class WebSocketTransport implements Transport, SocketOwner {
+  readonly name = "websocket";
+  readonly ws: Socket;
+  readonly #socket: EngineSocket;
+  writable = true;
+  #callbacks: (() => void)[] | null = null;
+
+  constructor(socket: EngineSocket, ws: Socket) {
+    this.#socket = socket;
+    this.ws = ws;
+  }
+
+  get bufferedBytes(): number {
+    return this.ws.getBufferedAmount();
+  }
+
+  send(packet: Outgoing, sent?: () => void): void {
+    const status = this.#write(packet);
+    if (status > 0 || packet.length === 0) {
+      if (sent) queueMicrotask(() => this.#socket.confirm(sent));
+    } else if (status === 0) {
+      // Dropped: past Bun's own limit. A socket that is gone already has told so by its close event.
+      if (this.ws.readyState === WebSocket.OPEN) this.#socket.end(ENDINGS.slow);
+    } else {
+      this.writable = false;
+      if (sent) {
+        this.#callbacks ??= [];
+        this.#callbacks.push(sent);
+      }
+      this.checkBacklog();
+    }
+  }
+
+  /** Ends the session if more waits for the client than it may. Frames published natively pass `send` by. */
+  checkBacklog(): void {
+    if (this.ws.getBufferedAmount() > this.#socket.maxOutboxBytes) this.#socket.end(ENDINGS.slow);
+  }
+
+  end(ending: Ending): boolean {
+    if (this.ws.readyState === WebSocket.OPEN) this.ws.close(ending.code, ending.text);
+    return true;
+  }
+
+  open(): void {}
+
+  message(_ws: Socket, data: string | Buffer): void {
+    const socket = this.#socket;
+    if (exceeds(data, socket.maxMessageBytes)) {
+      socket.end(ENDINGS.oversize);
+      return;
+    }
+    const packet = typeof data === "string" ? socket.codec.decodeText(data) : socket.codec.decodeBinary(data);
+    if (packet === null) socket.end(ENDINGS.malformed);
+    else socket.receive(packet);
+  }
+
+  drain(): void {
+    if (this.ws.getBufferedAmount() > 0) return;
+    this.writable = true;
+    const callbacks = this.#callbacks ?? [];
+    this.#callbacks = null;
+    this.#socket.drained(callbacks);
+  }
+
+  close(_ws: Socket, code: number, text: string): void {
+    this.#callbacks = null;
+    // What Bun itself finds wrong with a frame it reports as 1006 with a sentence, and tells the client the true code.
+    if (code === ABNORMAL && text === "Received too big message") this.#socket.end(ENDINGS.oversize);
+    else if (code === ABNORMAL && text.startsWith("Received")) this.#socket.end(ENDINGS.malformed);
+    else this.#socket.end({ reason: "transport close", by: code === ABNORMAL ? "lost" : "client", code, text });
+  }
+
+  #write(packet: Outgoing): number {
+    if (typeof packet === "string") return this.ws.sendText(packet);
+    const { codec, base64 } = this.#socket;
+    return base64 ? this.ws.sendText(codec.encodeBase64(packet)) : this.ws.sendBinary(codec.encodeBinary(packet));
+  }
+}
+
+/** Compares bytes, but counts those of a text only when its length leaves a doubt. */
+function exceeds(data: string | Buffer, limit: number): boolean {
+  if (data.length > limit) return true;
+  return typeof data === "string" && data.length * 3 > limit && Buffer.byteLength(data) > limit;
+}
