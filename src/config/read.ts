@@ -28,7 +28,7 @@ export function readSection(section: Section, environment: Environment): Section
     values[key] = undefined;
     if (text === null) {
       const { generated } = setting;
-      const optional = generated?.unless !== undefined && textOf(environment, generated.unless) !== null;
+      const optional = generated?.unless !== undefined && applies(environment, generated.unless);
       if (generated !== undefined && !optional) missing.push(key);
       continue;
     }
@@ -54,4 +54,11 @@ function faultOf(name: string, setting: Setting, text: string, expected: string)
       ? "correct it, or remove it if it is not needed"
       : `correct it, or remove it to get ${setting.fallback}`;
   return { setting: name, fault: `${shown} (${expected})`, remedy };
+}
+
+/** True when the named setting is set; `NAME=value` asks for that very value. */
+function applies(environment: Environment, condition: string): boolean {
+  const [name = "", wanted] = condition.split("=");
+  const text = textOf(environment, name);
+  return text !== null && (wanted === undefined || text.trim().toLowerCase() === wanted);
 }

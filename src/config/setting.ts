@@ -18,7 +18,7 @@ export interface Setting<T = unknown> {
   /**
    * Without a value: in production the start is refused, otherwise a random one is made once and kept in DATA_DIR, under
    * the name of the variable it inherits from if it inherits. `unless` names another setting (full name) that makes this
-   * one optional when set. With `production` it is made there too.
+   * one optional when set, or when set to one value (`NAME=off`). With `production` it is made there too.
    */
   readonly generated?: { readonly unless?: string; readonly production?: boolean };
 }

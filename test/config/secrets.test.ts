@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SettingsInvalid } from "../../src/config/fault.ts";
 import { type Configured, loadSettings } from "../../src/config/load.ts";
-import { keptSecret, section, signingSecret, url } from "../../src/config/setting.ts";
+import { flag, keptSecret, section, signingSecret, url } from "../../src/config/setting.ts";
 
 const alphaSection = section("ALPHA", {
   jwtSecret: signingSecret("Secret.", { inherits: "JWT_SECRET", unless: "ALPHA_JWKS_URL" }),
@@ -15,9 +15,14 @@ const betaSection = section("BETA", {
   refreshSecret: signingSecret("Another."),
 });
 const gammaSection = section("GAMMA", { adminToken: keptSecret("Token of administrators.") });
+const deltaSection = section("DELTA", {
+  logins: flag(true, "Logins."),
+  refreshSecret: signingSecret("Secret.", { unless: "DELTA_LOGINS=off" }),
+});
 const alpha: Configured<typeof alphaSection> = { name: "alpha", settings: alphaSection };
 const beta: Configured<typeof betaSection> = { name: "beta", settings: betaSection };
 const gamma: Configured<typeof gammaSection> = { name: "gamma", settings: gammaSection };
+const delta: Configured<typeof deltaSection> = { name: "delta", settings: deltaSection };
 
 let dataDir: string;
 let file: string;
@@ -155,6 +160,17 @@ describe("in production", () => {
 
   test("a setting that makes it optional is enough", () => {
     expect(faults(() => load({ ...production, ALPHA_JWKS_URL: "https://keys.example/jwks" }, [alpha]))).toEqual([]);
+  });
+
+  test("one value of a setting can make it optional, and only that value", () => {
+    expect(faults(() => load({ ...production, DELTA_LOGINS: "off" }, [delta]))).toEqual([]);
+    expect(faults(() => load({ ...production, DELTA_LOGINS: "on" }, [delta]))).toEqual([
+      {
+        setting: "DELTA_REFRESH_SECRET",
+        fault: "is not set",
+        remedy: "set it to the output of `openssl rand -base64 32`, or set DELTA_LOGINS=off instead",
+      },
+    ]);
   });
 
   test("F-9.2 a kept secret is made there too", () => {
