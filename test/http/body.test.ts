@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { BodyTooLarge, readBody } from "../../src/http/body.ts";
 
-function request(body: BodyInit | null): Request {
+function request(body: string | ReadableStream<Uint8Array> | null): Request {
   return new Request("http://localhost/", { method: "POST", body });
 }
 
