@@ -5,10 +5,7 @@ import type { GatewaySettings } from "./gateway.ts";
 import { nearest } from "./nearest.ts";
 
 /** Faults of the gateway's own settings that a single schema cannot see. Values that did not fit are undefined. */
-export function gatewayFaults(
-  settings: Partial<GatewaySettings>,
-  protocols: readonly { readonly name: string }[],
-): SettingFault[] {
+export function gatewayFaults(settings: Partial<GatewaySettings>): SettingFault[] {
   const faults: SettingFault[] = [];
   const { port, internalPort, databaseUrl, redisUrl, dataDir } = settings;
   if (port !== undefined && port !== 0 && port === internalPort) {
@@ -16,16 +13,6 @@ export function gatewayFaults(
       setting: "INTERNAL_PORT",
       fault: `is ${port}, the same as PORT`,
       remedy: "give health, metrics and administration a port of their own",
-    });
-  }
-  const names = protocols.map((protocol) => protocol.name);
-  for (const name of settings.protocols ?? []) {
-    if (names.includes(name)) continue;
-    const meant = nearest(name, names);
-    faults.push({
-      setting: "PROTOCOLS",
-      fault: `names "${name}", which is no protocol of this gateway`,
-      remedy: meant === null ? `choose from ${names.join(", ")}` : `write ${meant}`,
     });
   }
   if (databaseUrl !== undefined && !isPostgresUrl(databaseUrl)) {
@@ -53,6 +40,20 @@ export function gatewayFaults(
     }
   }
   return faults;
+}
+
+/** Faults of PROTOCOLS, given the names there are. */
+export function unknownProtocols(wanted: readonly string[], names: readonly string[]): SettingFault[] {
+  return wanted
+    .filter((name) => !names.includes(name))
+    .map((name) => {
+      const meant = nearest(name, names);
+      return {
+        setting: "PROTOCOLS",
+        fault: `names "${name}", which is no protocol of this gateway`,
+        remedy: meant === null ? `choose from ${names.join(", ")}` : `write ${meant}`,
+      };
+    });
 }
 
 /** Several hosts in one address, which the driver takes, are no URL; anything else has to be one. */

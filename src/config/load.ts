@@ -1,4 +1,4 @@
-import { gatewayFaults, gatewayWarnings } from "./check.ts";
+import { gatewayFaults, gatewayWarnings, unknownProtocols } from "./check.ts";
 import { type SettingFault, SettingsInvalid } from "./fault.ts";
 import { type GatewaySettings, gatewaySection } from "./gateway.ts";
 import { fillSecrets } from "./generate.ts";
@@ -25,6 +25,20 @@ export interface Loaded {
   readonly warnings: readonly string[];
 }
 
+/** Reads the settings of the gateway alone. Throws {@link SettingsInvalid}. */
+export function loadGateway(environment: Environment): GatewaySettings {
+  const { gateway, faults } = readGateway(environment);
+  if (faults.length > 0) throw new SettingsInvalid(faults);
+  return gateway;
+}
+
+/** With faults the settings are not whole: a value that did not fit is undefined, and nobody may get to see it. */
+function readGateway(environment: Environment): { gateway: GatewaySettings; faults: SettingFault[] } {
+  const { values, faults } = readSection(gatewaySection, environment);
+  const gateway = values as GatewaySettings;
+  return { gateway, faults: [...faults, ...gatewayFaults(gateway)] };
+}
+
 /**
  * Reads the settings of the gateway and of these protocols from the environment. Secrets that are not set are made and
  * kept in DATA_DIR outside production; with `keep: false` nothing is written.
@@ -37,19 +51,19 @@ export function loadSettings(
   options: { keep?: boolean } = {},
 ): Loaded {
   const production = environment.NODE_ENV === "production";
-  const own = readSection(gatewaySection, environment);
-  // A value that did not fit is undefined here; nobody gets to see it, because its fault ends the loading below.
-  const gateway = own.values as GatewaySettings;
+  const { gateway, faults } = readGateway(environment);
   const readings = protocols.map((protocol) => ({ protocol, ...readSection(protocol.settings, environment) }));
   const served = readings.filter(
     ({ protocol, values }) =>
       (!gateway.protocols?.length || gateway.protocols.includes(protocol.name)) && values.enabled !== false,
   );
-  const faults = [
-    ...own.faults,
-    ...gatewayFaults(gateway, protocols),
-    ...readings.flatMap((reading) => reading.faults),
-  ];
+  faults.push(...readings.flatMap((reading) => reading.faults));
+  faults.push(
+    ...unknownProtocols(
+      gateway.protocols ?? [],
+      protocols.map(({ name }) => name),
+    ),
+  );
   const secrets = fillSecrets(served, gateway, { production, keep: (options.keep ?? true) && faults.length === 0 });
   faults.push(...secrets.faults);
   for (const { protocol, values, faults: broken } of served) {
