@@ -1,4 +1,4 @@
-import type { Accounts } from "../accounts/accounts.ts";
+import type { Account, Accounts } from "../accounts/accounts.ts";
 import type { Backplane } from "../backplane/backplane.ts";
 import type { Clock } from "../clock.ts";
 import type { GatewaySettings } from "../config/gateway.ts";
@@ -54,6 +54,13 @@ export interface Protocol<Settings extends Section = Section> {
     settings: Values<Settings>,
   ): readonly { readonly setting: string; readonly fault: string; readonly remedy: string }[];
   build(core: Core<Values<Settings>>): Surface | Promise<Surface>;
+  /** How `patchbay token` makes a token that clients of this protocol may show. Without it there are none to be made. */
+  readonly token?: {
+    /** The HS256 secret of access tokens, if one is set. */
+    secret(settings: Values<Settings>): string | undefined;
+    /** What such a token says of an account; `exp` is added. */
+    claims(account: Pick<Account, "id" | "number" | "username" | "email" | "name">): Record<string, unknown>;
+  };
   /**
    * Shell lines, ready to paste, that hold a first conversation with a gateway at `url` (no last slash). Printed at the
    * start and in the README, and run by a test.
