@@ -1,3 +1,4 @@
+import { PasswordsBusy } from "../../accounts/accounts.ts";
 import { TokenCheckUnavailable } from "../../accounts/tokens.ts";
 import { BackplaneUnavailable } from "../../backplane/backplane.ts";
 import { DatabaseUnavailable } from "../../database/database.ts";
@@ -33,11 +34,12 @@ export function details(fault: Fault): ErrorDetails {
   return { type: fault.code, msg: fault.row.text };
 }
 
-/** True for an error that says a store or key service cannot be reached: `service_unavailable` to a client. */
+/** True for an error that passes (a store or key service away, too much to do): `service_unavailable` to a client. */
 export function isOutage(error: unknown): boolean {
   return (
     error instanceof BackplaneUnavailable ||
     error instanceof DatabaseUnavailable ||
-    error instanceof TokenCheckUnavailable
+    error instanceof TokenCheckUnavailable ||
+    error instanceof PasswordsBusy
   );
 }

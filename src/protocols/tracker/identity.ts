@@ -13,8 +13,6 @@ import { AccessClaims, AuthToken } from "./messages.ts";
 const LOOKUP_LIFE = 60_000;
 /** Looked-up accounts kept; the oldest goes first. */
 const LOOKUPS = 10_000;
-/** Largest number the accounts can have. */
-const MAX_NUMBER = 2_147_483_647;
 
 /** Whom a token speaks for. */
 export interface User {
@@ -94,14 +92,13 @@ export class Identity {
     return { account: JSON.stringify(claims.user_id), username, expires: claims.exp * 1000 };
   }
 
-  /** T-2.15. Only found accounts are remembered: none that exists is ever deleted, but a missing one may come. */
+  /** T-2.15. Only found accounts are remembered, so that a new one is seen at once. */
   async #mustExist(userId: number | string, username: string): Promise<void> {
     const key = JSON.stringify([userId, username]);
     const now = this.#clock.now();
     if ((this.#known.get(key) ?? 0) > now) return;
-    const possible = typeof userId === "number" && userId <= MAX_NUMBER;
-    const account = possible ? await this.#accounts.byNumber(userId) : null;
-    if (account?.username !== username) throw errors.fault("user_not_found");
+    const account = typeof userId === "number" ? await this.#accounts.byNumber(userId) : null;
+    if (account?.username !== username || account.disabled) throw errors.fault("user_not_found");
     this.#known.delete(key);
     this.#known.set(key, now + LOOKUP_LIFE);
     if (this.#known.size > LOOKUPS) {

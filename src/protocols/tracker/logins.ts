@@ -1,6 +1,8 @@
-import { errors as joseErrors, jwtVerify, SignJWT } from "jose";
 import * as v from "valibot";
 import { type Account, AccountExists, type Accounts, type Session } from "../../accounts/accounts.ts";
+import { signToken } from "../../accounts/sign.ts";
+import { TokenRefused, type Verifier } from "../../accounts/tokens.ts";
+import { createVerifier } from "../../accounts/verifier.ts";
 import type { Clock } from "../../clock.ts";
 import { errors } from "./errors.ts";
 import { type Grant, RefreshClaims } from "./messages.ts";
@@ -26,15 +28,13 @@ export class Logins {
   readonly #accounts: Accounts;
   readonly #clock: Clock;
   readonly #options: LoginOptions;
-  readonly #accessKey: Uint8Array;
-  readonly #refreshKey: Uint8Array;
+  readonly #refreshTokens: Verifier;
 
   constructor(parts: { accounts: Accounts; clock: Clock }, options: LoginOptions) {
     this.#accounts = parts.accounts;
     this.#clock = parts.clock;
     this.#options = options;
-    this.#accessKey = new TextEncoder().encode(options.accessSecret);
-    this.#refreshKey = new TextEncoder().encode(options.refreshSecret);
+    this.#refreshTokens = createVerifier({ clock: parts.clock, secret: options.refreshSecret, clockSkew: 0 });
   }
 
   /** Throws `user_already_exists`; of two simultaneous calls for one name exactly one succeeds (T-3.15). */
@@ -75,7 +75,7 @@ export class Logins {
   /** An access token (T-3.18) and the epoch second of its end. */
   async accessToken(account: Account): Promise<{ token: string; exp: number }> {
     const exp = Math.floor((this.#clock.now() + this.#options.accessTtl) / 1000);
-    const token = await sign({ ...accessClaims(account), exp }, this.#accessKey);
+    const token = await signToken({ ...accessClaims(account), exp }, this.#options.accessSecret);
     return { token, exp };
   }
 
@@ -84,7 +84,8 @@ export class Logins {
     // Made of nothing but the session's row: asked again for the same generation it is the same text (T-3.21), so no
     // token needs to be stored, not even hashed.
     const exp = Math.floor(session.expiresAt.getTime() / 1000);
-    const refreshToken = await sign({ sid: session.id, gen: session.generation, exp }, this.#refreshKey);
+    const claims = { sid: session.id, gen: session.generation, exp };
+    const refreshToken = await signToken(claims, this.#options.refreshSecret);
     return {
       user_id: account.number,
       username: account.username ?? "",
@@ -98,13 +99,9 @@ export class Logins {
 
   async #readRefreshToken(token: string): Promise<v.InferOutput<typeof RefreshClaims>> {
     try {
-      const { payload } = await jwtVerify(token, this.#refreshKey, {
-        algorithms: ["HS256"],
-        currentDate: new Date(this.#clock.now()),
-      });
-      return v.parse(RefreshClaims, payload);
+      return v.parse(RefreshClaims, await this.#refreshTokens.verify(token));
     } catch (error) {
-      if (error instanceof joseErrors.JOSEError || v.isValiError(error)) {
+      if (error instanceof TokenRefused || v.isValiError(error)) {
         throw errors.fault("invalid_refresh_token", { cause: error });
       }
       throw error;
@@ -113,15 +110,11 @@ export class Logins {
 }
 
 /** What an access token says of an account, beside its end. */
-export function accessClaims(account: Account): { user_id: number; username: string } {
+export function accessClaims(account: Pick<Account, "number" | "username">): { user_id: number; username: string } {
   return { user_id: account.number, username: account.username ?? "" };
 }
 
 /** A time as the existing app reads it: UTC with six decimals and no zone (T-3.17). */
 export function utc(epoch: number): string {
   return new Date(epoch).toISOString().replace("Z", "000");
-}
-
-function sign(claims: Record<string, unknown>, key: Uint8Array): Promise<string> {
-  return new SignJWT(claims).setProtectedHeader({ alg: "HS256", typ: "JWT" }).sign(key);
 }

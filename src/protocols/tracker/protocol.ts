@@ -8,7 +8,7 @@ import { firstConversation } from "./first-conversation.ts";
 import { Guesses } from "./guesses.ts";
 import { Identity } from "./identity.ts";
 import { Limits } from "./limits.ts";
-import { Logins } from "./logins.ts";
+import { accessClaims, Logins } from "./logins.ts";
 import { Members, newMemberState } from "./members.ts";
 import { Notices } from "./notices.ts";
 import { newPositionState, Positions } from "./positions.ts";
@@ -29,6 +29,7 @@ export const tracker = defineProtocol({
   check: checkSettings,
   build,
   firstConversation,
+  token: { secret: (settings) => settings.jwtSecret, claims: accessClaims },
 });
 
 function build(core: Core<TrackerSettings>): Surface {
@@ -108,19 +109,11 @@ function verifier({ settings, clock }: Core<TrackerSettings>) {
 
 /** The logins, if this installation has any: access tokens of its own need a secret to sign them with. */
 function logins({ settings, accounts, clock, log }: Core<TrackerSettings>): Logins | null {
-  if (!settings.accounts) return null;
-  if (settings.jwtSecret === undefined) {
+  const { jwtSecret: accessSecret, refreshSecret, accessTtl, refreshTtl, hideUsers } = settings;
+  if (!settings.accounts || refreshSecret === undefined) return null;
+  if (accessSecret === undefined) {
     log.warn({}, "accounts routes are not served: without TRACKER_JWT_SECRET there is nothing to sign tokens with");
     return null;
   }
-  return new Logins(
-    { accounts, clock },
-    {
-      accessSecret: settings.jwtSecret,
-      refreshSecret: settings.refreshSecret,
-      accessTtl: settings.accessTtl,
-      refreshTtl: settings.refreshTtl,
-      hideUsers: settings.hideUsers,
-    },
-  );
+  return new Logins({ accounts, clock }, { accessSecret, refreshSecret, accessTtl, refreshTtl, hideUsers });
 }

@@ -21,7 +21,9 @@ export const trackerSection = section("TRACKER", {
     inherits: "JWT_SECRET",
     unless: "TRACKER_JWKS_URL",
   }),
-  refreshSecret: signingSecret("HS256 secret of refresh tokens; must differ from TRACKER_JWT_SECRET."),
+  refreshSecret: signingSecret("HS256 secret of refresh tokens; must differ from TRACKER_JWT_SECRET.", {
+    unless: "TRACKER_ACCOUNTS=off",
+  }),
   jwtSecretPrevious: secret("An older TRACKER_JWT_SECRET that is still believed."),
   jwtSecretPreviousUntil: instant("When TRACKER_JWT_SECRET_PREVIOUS ends."),
   jwksUrl: url("Published keys of another issuer (JWKS)."),
