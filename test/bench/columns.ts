@@ -1,4 +1,3 @@
-import type { Result } from "./contest.ts";
 import { CLIENT_BOUND } from "./measure.ts";
 import { FLOOR } from "./peer.ts";
 import type { Column } from "./scenario.ts";
@@ -37,10 +36,10 @@ export const clientShare: Column = {
   },
 };
 
-/** Whether every delivery of every round was counted and right. */
+/** Whether every round was correct: everything answered, every delivery there once and in its sender's order. */
 export const verdict: Column = {
-  title: "deliveries",
-  cell: ({ failure }: Result) => failure ?? "all, in order",
+  title: "correct",
+  cell: ({ failure }) => failure ?? "yes",
 };
 
 function shown(value: number | undefined, digits: number): string {

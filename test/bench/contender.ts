@@ -6,8 +6,8 @@ export interface Contender {
   readonly name: string;
   /** `raw` speaks no Socket.IO and takes part where that does not matter. */
   readonly kind: "socket.io" | "raw";
-  /** Starts a fresh server; with `shared` it is a node of several that share their rooms over Redis. */
-  start(options?: { shared?: boolean }): Promise<BenchServer>;
+  /** Starts a fresh server. With a Redis prefix it is a node of those that share it, otherwise it stands alone. */
+  start(cluster?: string): Promise<BenchServer>;
   /** Where and as whom the user of this number connects. */
   destination(server: BenchServer, user: number): Destination;
   /** Names of so many rooms, each there for its members to join. */

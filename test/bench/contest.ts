@@ -1,4 +1,3 @@
-import type { Contender } from "./contender.ts";
 import { median } from "./statistics.ts";
 
 /** Numbers of one measurement, by name. */
@@ -18,13 +17,13 @@ export interface Result {
  * Measures every contender once a round, in an order that turns around each round, so that a slow change of the machine
  * (heat, neighbours) does not favour one of them. One that fails drops out and is reported.
  */
-export async function contest(
-  contenders: readonly Contender[],
+export async function contest<Contestant extends { readonly name: string }>(
+  contenders: readonly Contestant[],
   rounds: number,
-  play: (contender: Contender) => Promise<Sample>,
+  play: (contender: Contestant) => Promise<Sample>,
 ): Promise<readonly Result[]> {
-  const samples = new Map<Contender, Sample[]>(contenders.map((contender) => [contender, []]));
-  const failures = new Map<Contender, string>();
+  const samples = new Map<Contestant, Sample[]>(contenders.map((contender) => [contender, []]));
+  const failures = new Map<Contestant, string>();
   for (let round = 0; round < rounds; round++) {
     for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
       if (failures.has(contender)) continue;

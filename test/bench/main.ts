@@ -19,11 +19,16 @@ import { contenders } from "./contenders.ts";
 import { machine } from "./machine.ts";
 import { peersFolder } from "./peer.ts";
 import type { Bench, Scenario } from "./scenario.ts";
+import { connect } from "./scenarios/connect.ts";
 import { fanout } from "./scenarios/fanout.ts";
+import { idle } from "./scenarios/idle.ts";
+import { nodes } from "./scenarios/nodes.ts";
+import { rooms } from "./scenarios/rooms.ts";
+import { start } from "./scenarios/start.ts";
 import { openStores } from "./stores.ts";
 import { printed } from "./table.ts";
 
-const scenarios: readonly Scenario[] = [fanout];
+const scenarios: readonly Scenario[] = [fanout, rooms, idle, connect, start, nodes];
 
 const { values: options } = parseArgs({
   options: {

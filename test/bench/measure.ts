@@ -4,6 +4,9 @@ import type { BenchServer } from "./server.ts";
 /** A client that uses more of a core than this measures itself. */
 export const CLIENT_BOUND = 0.9;
 
+/** Seconds of load before a measurement, for the compilers of the runtimes. */
+export const WARM_UP = 1;
+
 /** What a piece of work cost: CPU seconds of each server, and the client. */
 export interface Cost {
   readonly servers: readonly number[];
@@ -17,4 +20,18 @@ export async function costOf(servers: readonly BenchServer[], work: () => Promis
   await work();
   const client = stop();
   return { servers: servers.map((server, index) => server.usage().cpu - before[index]!), client };
+}
+
+/** Starts servers, hands them over, and stops them whatever happens. */
+export async function withServers<T>(
+  starts: readonly (() => Promise<BenchServer>)[],
+  work: (...servers: BenchServer[]) => Promise<T>,
+): Promise<T> {
+  const servers: BenchServer[] = [];
+  try {
+    for (const start of starts) servers.push(await start());
+    return await work(...servers);
+  } finally {
+    await Promise.all(servers.map((server) => server.stop()));
+  }
 }

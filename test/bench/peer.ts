@@ -21,12 +21,12 @@ export function peer(
   return {
     name,
     kind,
-    start: ({ shared = false } = {}) =>
+    start: (cluster) =>
       BenchServer.start({
         command: [...RUNTIMES[runtime], join(peersFolder, file)],
         env: {
           NODE_ENV: "production",
-          ...(shared ? { REDIS_URL: stores.redisUrl, KEY_PREFIX: `${stores.name}:peer` } : {}),
+          ...(cluster === undefined ? {} : { REDIS_URL: stores.redisUrl, KEY_PREFIX: cluster }),
         },
       }),
     destination: ({ port }) => ({ port, path: "/socket.io/?EIO=4&transport=websocket" }),

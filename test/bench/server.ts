@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { linesOf } from "./lines.ts";
 import { type Usage, usageOf } from "./usage.ts";
 
 /** What a server says on its control line (peers/control.mjs). */
@@ -79,15 +80,9 @@ export class BenchServer {
 
 /** The control lines in a server's output. Anything else it prints is passed on to standard error. */
 async function* controlLines(output: ReadableStream<Uint8Array>): AsyncGenerator<Line, void> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of output) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) {
-      const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), Line), line);
-      if (parsed.success) yield parsed.output;
-      else console.error(line);
-    }
+  for await (const line of linesOf(output)) {
+    const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), Line), line);
+    if (parsed.success) yield parsed.output;
+    else console.error(line);
   }
 }

@@ -1,7 +1,7 @@
 import { type Destination, LoadSocket } from "./socket.ts";
 import { Tally } from "./tally.ts";
 
-/** Sockets that may be opening or joining at the same time. */
+/** Sockets that may be opening, joining or closing at the same time. */
 const CONCURRENCY = 64;
 
 /** Many sockets that share one tally. */
@@ -9,15 +9,13 @@ export class Crowd {
   readonly tally = new Tally();
   readonly sockets: LoadSocket[] = [];
 
-  /** Opens sockets, spread evenly over the nodes; `destinations` has one entry a node. */
-  async open(count: number, destinations: readonly ((socket: number) => Destination)[]): Promise<void> {
+  /** Opens more sockets, each to where `destination` sends it by its number. */
+  async open(count: number, destination: (socket: number) => Destination): Promise<void> {
     const first = this.sockets.length;
     await sideBySide(count, async (offset) => {
-      const index = first + offset;
-      const target = index % destinations.length;
-      const socket = new LoadSocket(this.tally, target);
-      this.sockets[index] = socket;
-      await socket.open(destinations[target]!(index));
+      const socket = new LoadSocket(this.tally, destination(first + offset));
+      this.sockets[first + offset] = socket;
+      await socket.open();
     });
   }
 
@@ -31,9 +29,8 @@ export class Crowd {
 
   /** Closes all sockets and reads them to their end. */
   async close(): Promise<void> {
-    const { sockets } = this;
-    await sideBySide(sockets.length, (index) => sockets[index]!.close());
-    sockets.length = 0;
+    await sideBySide(this.sockets.length, (index) => this.sockets[index]!.close());
+    this.sockets.length = 0;
   }
 }
 

@@ -13,6 +13,8 @@ import type { Tally } from "./tally.ts";
 
 /** Where a socket goes: the port, the path, and the headers of its opening request. */
 export interface Destination {
+  /** Number of the node, where there are several. */
+  readonly node?: number;
   readonly port: number;
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -27,12 +29,14 @@ const CLOSE = clientFrame(8, new Uint8Array([0x03, 0xe8]));
  * measure, and a WebSocket object with its events for each message costs more.
  */
 export class LoadSocket {
-  /** Number of the room it joined, and of the node it is connected to. */
+  /** Number of the room it joined. */
   room = -1;
-  readonly target: number;
+  /** Number of the node it is connected to. */
+  readonly node: number;
   /** For each sender of the room, the number of the move that comes next. */
   readonly received = new Uint32Array(MAX_SENDERS);
   readonly #tally: Tally;
+  readonly #destination: Destination;
   #socket: Socket<LoadSocket> | null = null;
   #unsent: Uint8Array[] = [];
   #rest: Buffer | null = null;
@@ -41,13 +45,15 @@ export class LoadSocket {
   #checked = false;
   #awaited: PromiseWithResolvers<void> | null = null;
 
-  constructor(tally: Tally, target: number) {
+  constructor(tally: Tally, destination: Destination) {
     this.#tally = tally;
-    this.target = target;
+    this.#destination = destination;
+    this.node = destination.node ?? 0;
   }
 
   /** Connects and joins the namespace; resolves when CONNECT is answered. */
-  async open({ port, path, headers = {} }: Destination): Promise<void> {
+  async open(): Promise<void> {
+    const { port, path, headers = {} } = this.#destination;
     const answered = this.#await();
     await Bun.connect<LoadSocket>({ hostname: "127.0.0.1", port, data: this, socket: handlers });
     this.send(new TextEncoder().encode(upgradeRequest(path, headers)));
@@ -118,7 +124,7 @@ export class LoadSocket {
     // The rest of the bytes is the same each time and is looked at once.
     if (!this.#checked) {
       this.#checked = true;
-      const text = chunk.latin1Slice(start, start + length);
+      const text = chunk.toString("latin1", start, start + length);
       if (text !== deliveryText(sender, number)) this.#tally.fault(`unexpected frame ${text}`);
     }
     this.#tally.received(this, sender, number, now);
@@ -128,7 +134,7 @@ export class LoadSocket {
   #upgrade(chunk: Buffer): number {
     const end = chunk.indexOf("\r\n\r\n");
     if (end < 0) return 0;
-    const head = chunk.latin1Slice(0, end);
+    const head = chunk.toString("latin1", 0, end);
     if (!head.startsWith("HTTP/1.1 101 ")) {
       this.#fail(`the upgrade was answered: ${head.split("\r\n", 1)[0]}`);
       return chunk.length;
@@ -180,6 +186,6 @@ const handlers = {
   data: (socket: Socket<LoadSocket>, bytes: Buffer) => socket.data.readable(bytes),
   drain: (socket: Socket<LoadSocket>) => socket.data.drained(),
   close: (socket: Socket<LoadSocket>) => socket.data.ended("the connection was cut"),
-  end: (socket: Socket<LoadSocket>) => socket.end(),
+  end: (socket: Socket<LoadSocket>) => void socket.end(),
   error: (socket: Socket<LoadSocket>, error: Error) => socket.data.ended(error.message),
 };

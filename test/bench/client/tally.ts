@@ -46,7 +46,7 @@ export class Tally {
     if (this.#measuring) {
       const sender = this.#sent.get(socket.room * MAX_SENDERS + digit);
       const sent = sender?.times[number % sender.times.length];
-      if (sender && sent !== undefined) (sender.target === socket.target ? this.near : this.far).add(now - sent);
+      if (sender && sent !== undefined) (sender.node === socket.node ? this.near : this.far).add(now - sent);
     }
     if (this.delivered >= this.#wanted) this.#arrived?.();
   }
@@ -77,16 +77,21 @@ export class Tally {
   }
 }
 
-/** One sender of a room, and when it sent its latest moves. */
+/** One sender of a room: its number among them is the digit in its moves. */
 export class Sender {
   readonly key: number;
+  readonly room: number;
+  readonly digit: number;
   /** Node it is connected to. */
-  readonly target: number;
+  readonly node: number;
+  /** When it sent its latest moves; long enough for all that can be on their way. */
   readonly times = new Float64Array(1024);
   sent = 0;
 
-  constructor(room: number, digit: number, target: number) {
+  constructor({ room, node }: LoadSocket, digit: number) {
     this.key = room * MAX_SENDERS + digit;
-    this.target = target;
+    this.room = room;
+    this.digit = digit;
+    this.node = node;
   }
 }

@@ -14,8 +14,8 @@ const LIMITS = {
   TRACKER_EVENT_BURST: "1000000",
 };
 
-/** Starts a node; all nodes of a run use one database, and those that share rooms one Redis prefix. */
-async function start(stores: Stores, shared: boolean): Promise<BenchServer> {
+/** Starts a node; all nodes of a run use one database. */
+async function start(stores: Stores, cluster: string | undefined): Promise<BenchServer> {
   return BenchServer.start({
     command: [process.execPath, join(import.meta.dir, "server.ts")],
     env: {
@@ -29,7 +29,7 @@ async function start(stores: Stores, shared: boolean): Promise<BenchServer> {
       DATA_DIR: await stores.folder(),
       TRACKER_JWT_SECRET: SECRET,
       TRACKER_REFRESH_SECRET: `${SECRET}, refreshed`,
-      ...(shared ? { REDIS_URL: stores.redisUrl, KEY_PREFIX: `${stores.name}:` } : {}),
+      ...(cluster === undefined ? {} : { REDIS_URL: stores.redisUrl, KEY_PREFIX: cluster }),
       ...LIMITS,
     },
   });
@@ -41,7 +41,7 @@ const Pin = v.object({ room_id: v.string() });
 export const patchbay = (stores: Stores): Contender => ({
   name: "patchbay (tracker)",
   kind: "socket.io",
-  start: ({ shared = false } = {}) => start(stores, shared),
+  start: (cluster) => start(stores, cluster),
   destination: ({ port }, user) => ({
     port,
     path: "/track-sio/sio/?EIO=4&transport=websocket",
@@ -64,7 +64,7 @@ export const patchbay = (stores: Stores): Contender => ({
 export const patchbayRaw = (stores: Stores): Contender => ({
   name: "patchbay (raw channel)",
   kind: "raw",
-  start: ({ shared = false } = {}) => start(stores, shared),
+  start: (cluster) => start(stores, cluster),
   destination: ({ port }) => ({ port, path: "/bench" }),
   rooms: async (_server, count) => Array.from({ length: count }, (_, index) => String(100_000 + index)),
   move: (_room, sender, number) => deliveryText(sender, number),
