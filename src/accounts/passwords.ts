@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { Semaphore } from "../semaphore.ts";
 import { PasswordsBusy } from "./accounts.ts";
 
 /**
@@ -14,38 +15,24 @@ const maxWaiting = 256;
 
 /** Hashes and checks passwords, a few at a time. Hashes never leave the accounts. */
 export class Passwords {
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #turns = new Semaphore({
+    permits: maxRunning,
+    maxWaiting,
+    refusal: () => new PasswordsBusy("too many passwords wait to be hashed"),
+  });
   /** Checked against where there is no account, so that an unknown name costs as much time as a wrong password. */
   readonly #nobody = Bun.password.hash(crypto.randomUUID(), parameters);
 
   /** Throws {@link PasswordsBusy}. */
   hash(password: string): Promise<string> {
-    return this.#take(() => Bun.password.hash(password, parameters));
+    return this.#turns.run(() => Bun.password.hash(password, parameters));
   }
 
   /** False for a wrong password and, after the same time, for a missing hash. Throws {@link PasswordsBusy}. */
   matches(password: string, hash: string | undefined): Promise<boolean> {
-    return this.#take(async () => {
-      const fits = await Bun.password.verify(password || " ", hash ?? (await this.#nobody));
-      return fits && hash !== undefined && password !== "";
+    return this.#turns.run(async () => {
+      const fits = await Bun.password.verify(password, hash ?? (await this.#nobody));
+      return fits && hash !== undefined;
     });
-  }
-
-  async #take<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#running >= maxRunning) {
-      if (this.#waiting.length >= maxWaiting) throw new PasswordsBusy("too many passwords wait to be hashed");
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    } else {
-      this.#running++;
-    }
-    try {
-      return await work();
-    } finally {
-      // The place is handed to the next one, or given back.
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#running--;
-    }
   }
 }

@@ -1,13 +1,16 @@
-import { openBackplane } from "../backplane/open.ts";
-import { systemClock } from "../clock.ts";
-import type { GatewaySettings } from "../config/gateway.ts";
+import { createClient } from "../backplane/redis/client.ts";
+import { defaultTimes } from "../backplane/redis/times.ts";
+import { parseRedisUrl } from "../backplane/redis/url.ts";
 import { loadSettings } from "../config/load.ts";
 import type { Environment } from "../config/read.ts";
-import { openDatabase } from "../database/open.ts";
+import { openPostgres } from "../database/postgres.ts";
 import { maskText } from "../observe/redact.ts";
 import { protocols } from "../protocols/index.ts";
 import { commandLog } from "./stores.ts";
 import { parseArguments } from "./usage.ts";
+
+/** Milliseconds a store may take to answer. */
+const timeLimit = 3_000;
 
 /** `patchbay check [--connect]`. Faults of the settings are thrown, to be shown as at a start. */
 export async function run(args: readonly string[], env: Environment): Promise<number> {
@@ -18,19 +21,19 @@ export async function run(args: readonly string[], env: Environment): Promise<nu
   console.log(`the settings are sound; ${served.join(", ")} would be served on ${gateway.host}:${gateway.port}`);
   if (!connect) return 0;
   const answers = await Promise.all([
-    tryOut("Postgres", gateway.databaseUrl, () => pingPostgres(gateway)),
-    tryOut("Redis", gateway.redisUrl, () => pingRedis(gateway)),
+    tryOut("Postgres", gateway.databaseUrl, pingPostgres),
+    tryOut("Redis", gateway.redisUrl, pingRedis),
   ]);
   return answers.every(Boolean) ? 0 : 1;
 }
 
-async function tryOut(name: string, url: string | undefined, ping: () => Promise<void>): Promise<boolean> {
+async function tryOut(name: string, url: string | undefined, ping: (url: string) => Promise<void>): Promise<boolean> {
   if (url === undefined) {
     console.log(`${name} is not set`);
     return true;
   }
   try {
-    await ping();
+    await ping(url);
     console.log(`${name} answers at ${maskText(url)}`);
     return true;
   } catch (error) {
@@ -40,12 +43,23 @@ async function tryOut(name: string, url: string | undefined, ping: () => Promise
   }
 }
 
-async function pingPostgres(settings: GatewaySettings): Promise<void> {
-  const database = await openDatabase(settings, { log: commandLog(), clock: systemClock });
+async function pingPostgres(url: string): Promise<void> {
+  const database = openPostgres(url, { log: commandLog() });
   await database.ping().finally(() => database.close());
 }
 
-async function pingRedis(settings: GatewaySettings): Promise<void> {
-  const backplane = await openBackplane(settings, { log: commandLog(), clock: systemClock });
-  await backplane.ping().finally(() => backplane.close());
+/** Asks with a plain client: a backplane would take a lease and be a node of the installation for a moment. */
+async function pingRedis(url: string): Promise<void> {
+  const client = createClient(parseRedisUrl(url), defaultTimes, false);
+  const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => reject(new Error("no answer in time")), timeLimit);
+  client.once("ready", resolve);
+  client.on("error", reject);
+  try {
+    await ready;
+    await client.ping();
+  } finally {
+    clearTimeout(timer);
+    client.disconnect();
+  }
 }

@@ -21,7 +21,7 @@ export class DatabaseTaken extends Error {
 /** Opens the database of these settings. Throws {@link DatabaseTaken} with what to do then. */
 export async function openStore(settings: GatewaySettings, log: Log): Promise<Database> {
   try {
-    return await openDatabase(settings, { log, clock: systemClock });
+    return await openDatabase(settings, { log });
   } catch (error) {
     if (!(error instanceof DataFolderInUse)) throw error;
     throw new DatabaseTaken(

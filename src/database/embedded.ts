@@ -1,16 +1,20 @@
 import { existsSync } from "node:fs";
 import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { PGlite, type QueryOptions, type Results, type Transaction, types } from "@electric-sql/pglite";
+import { PGlite, type QueryOptions, type Transaction, types } from "@electric-sql/pglite";
 import initdbWasm from "@electric-sql/pglite/initdb.wasm" with { type: "file" };
 import fsBundle from "@electric-sql/pglite/pglite.data" with { type: "file" };
 import pgliteWasm from "@electric-sql/pglite/pglite.wasm" with { type: "file" };
 import { drizzle } from "drizzle-orm/pglite";
 import type { Log } from "../observe/log.ts";
+import { Semaphore } from "../semaphore.ts";
 import { type Database, DatabaseUnavailable, type Orm } from "./database.ts";
-import "./errors.ts";
+import { statementError } from "./errors.ts";
 import { lockFolder } from "./lock.ts";
 import preparedFolder from "./pglite-0.5.16.tar.zst" with { type: "file" };
+import { answersPing } from "./ping.ts";
+import { asTransaction, refuseInsideTransaction } from "./transaction.ts";
+import { maxWaiting, patience } from "./waiting.ts";
 
 /**
  * Opens the embedded store in `<dataDir>/db`, making it on first use. A confirmed statement is in the hands of the
@@ -41,9 +45,7 @@ function embedded(client: PGlite, unlock: () => void): Database {
     kind: "embedded",
     orm,
     unhurried: (work) => work(orm),
-    async ping() {
-      await orm.execute("select 1");
-    },
+    ping: () => answersPing(orm),
     async close() {
       await client.close();
       unlock();
@@ -78,18 +80,36 @@ async function start(folder: string): Promise<PGlite> {
   });
 }
 
-/** PGlite, its results shaped as those of postgres.js: an array of rows with a count. */
+/** PGlite as drizzle is to see it: results like those of postgres.js (an array of rows with a count), waits bounded. */
 function uniform(client: PGlite): PGlite {
   const query =
-    (target: PGlite | Transaction) =>
-    async (text: string, parameters?: unknown[], options?: QueryOptions): Promise<Results> => {
-      if (client.closed) throw new DatabaseUnavailable("the embedded database is closed");
+    (target: PGlite | Transaction) => async (text: string, parameters?: unknown[], options?: QueryOptions) => {
       const { rows, fields, affectedRows } = await target.query<Record<string, unknown>>(text, parameters, options);
       return Object.assign(rows, { rows, fields, count: Math.max(affectedRows ?? 0, rows.length) });
     };
-  return {
-    query: query(client),
-    transaction: <T>(run: (tx: Transaction) => Promise<T>) =>
-      client.transaction((tx) => run({ ...tx, query: query(tx) } as Transaction)),
-  } as unknown as PGlite;
+  // PGlite does one thing at a time and would let the others wait without end.
+  const turns = new Semaphore({
+    permits: 1,
+    maxWaiting,
+    patience,
+    refusal: () => new DatabaseUnavailable("too many statements wait for the database"),
+  });
+  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
+    refuseInsideTransaction();
+    return turns.run(async () => {
+      if (client.closed) throw new DatabaseUnavailable("the embedded database is closed");
+      try {
+        return await work();
+      } catch (error) {
+        throw statementError(error);
+      }
+    });
+  };
+  const outside = query(client);
+  const facade = {
+    query: (...call: Parameters<typeof outside>) => inTurn(() => outside(...call)),
+    transaction: <T>(body: (tx: Transaction) => Promise<T>) =>
+      inTurn(() => client.transaction((tx) => asTransaction(() => body({ ...tx, query: query(tx) } as Transaction)))),
+  };
+  return facade as unknown as PGlite;
 }

@@ -1,4 +1,3 @@
-import type { Clock } from "../clock.ts";
 import type { Log } from "../observe/log.ts";
 import type { Database } from "./database.ts";
 import { openPostgres } from "./postgres.ts";
@@ -14,10 +13,7 @@ export interface DatabaseSettings {
  * `DatabaseUnavailable`, and they work again when it is back. The embedded store is open when the promise resolves;
  * throws `DataFolderInUse` when another process has its folder.
  */
-export async function openDatabase(
-  settings: DatabaseSettings,
-  deps: { readonly log: Log; readonly clock: Clock },
-): Promise<Database> {
+export async function openDatabase(settings: DatabaseSettings, deps: { readonly log: Log }): Promise<Database> {
   if (settings.databaseUrl) return openPostgres(settings.databaseUrl, deps);
   // PGlite takes 300 MB: its code is loaded only where it serves.
   const { openEmbedded } = await import("./embedded.ts");

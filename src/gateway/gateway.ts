@@ -76,7 +76,7 @@ export class Gateway {
     const { log, clock } = options;
     const settings = options.settings.gateway;
     const stores = await Promise.allSettled([
-      openDatabase(settings, { log, clock }),
+      openDatabase(settings, { log }),
       openBackplane(settings, { log, clock }),
     ]);
     const [database, backplane] = stores;

@@ -1,0 +1,63 @@
+/** How many pieces of work run at a time, and how long and how many others wait for their turn. */
+export interface SemaphoreOptions {
+  readonly permits: number;
+  readonly maxWaiting: number;
+  /** Milliseconds that one may wait; without it there is no limit. */
+  readonly patience?: number;
+  /** Makes the error for work that was turned away or waited too long. */
+  readonly refusal: () => Error;
+}
+
+/** Lets a few pieces of work run at a time; the others wait in the order they came, up to a limit. */
+export class Semaphore {
+  readonly #options: SemaphoreOptions;
+  readonly #waiting = new Set<() => void>();
+  #free: number;
+
+  constructor(options: SemaphoreOptions) {
+    this.#options = options;
+    this.#free = options.permits;
+  }
+
+  /** Runs `work` when its turn comes, never before the caller's own code has run on. Rejects with the refusal. */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    await this.#turn();
+    try {
+      return await work();
+    } finally {
+      this.#pass();
+    }
+  }
+
+  #turn(): Promise<void> | undefined {
+    if (this.#free > 0) {
+      this.#free--;
+      return;
+    }
+    const { maxWaiting, patience, refusal } = this.#options;
+    if (this.#waiting.size >= maxWaiting) return Promise.reject(refusal());
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const giveUp = () => {
+      this.#waiting.delete(enter);
+      reject(refusal());
+    };
+    const timer = patience === undefined ? undefined : setTimeout(giveUp, patience);
+    const enter = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    this.#waiting.add(enter);
+    return promise;
+  }
+
+  /** Hands the permit to who waits longest, or puts it back. */
+  #pass(): void {
+    const [next] = this.#waiting;
+    if (next === undefined) {
+      this.#free++;
+      return;
+    }
+    this.#waiting.delete(next);
+    next();
+  }
+}
