@@ -9,7 +9,7 @@ async function main(argv: readonly string[], env: typeof process.env): Promise<n
   const [word = "serve", ...args] = argv;
   const name = aliases.get(word) ?? word;
   try {
-    const command = commands[name];
+    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
     if (command === undefined) throw unknownCommand(name);
     const asksForHelp = args.includes("--help") || args.includes("-h");
     const chosen = asksForHelp ? commands.help! : command;

@@ -21,7 +21,7 @@ function overview(): string {
 }
 
 function details(name: string): string {
-  const command = commands[name];
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) throw new UsageError(`there is no command ${name}`);
   const head = `Usage: patchbay ${name} ${command.synopsis}`.trimEnd();
   return [head, command.summary, ...(command.details === undefined ? [] : ["", command.details])].join("\n");

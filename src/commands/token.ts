@@ -57,15 +57,12 @@ async function existing(user: string, settings: Loaded): Promise<Account> {
     return user.includes("@") ? accounts.byEmail(user) : accounts.byUsername(user);
   });
   if (account === null) throw new UsageError(`there is no account ${user}`);
+  if (account.disabled) throw new UsageError(`the account ${user} is disabled`);
   return account;
 }
 
-/** Somebody no database was asked about. Each property must have been given by the time a claim is made of it. */
-function claimed(given: {
-  id?: string;
-  number?: string;
-  username?: string;
-}): Parameters<NonNullable<Protocol["token"]>["claims"]>[0] {
+/** Somebody no database was asked about. What a claim is made of must have been given; the rest does not matter. */
+function claimed(given: { id?: string; number?: string; username?: string }): Account {
   const need = (option: "id" | "number" | "username") => {
     const value = given[option];
     if (value === undefined) throw new UsageError(`name a user, or say --${option}`);
@@ -83,6 +80,8 @@ function claimed(given: {
     },
     email: null,
     name: null,
+    disabled: false,
+    createdAt: new Date(),
   };
 }
 

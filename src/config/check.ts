@@ -22,7 +22,7 @@ export function gatewayFaults(settings: Partial<GatewaySettings>): SettingFault[
       remedy: "write postgres://user:password@host:5432/name, with %-escapes for @ : / # in user and password",
     });
   }
-  if (redisUrl !== undefined && !/^rediss?(\+(sentinel|cluster))?:\/\/[^/]/.test(redisUrl)) {
+  if (redisUrl !== undefined && !/^rediss?(\+(sentinel|cluster))?:\/\/[^/]/i.test(redisUrl)) {
     faults.push({
       setting: "REDIS_URL",
       fault: "is not an address of Redis",
@@ -58,7 +58,7 @@ export function unknownProtocols(wanted: readonly string[], names: readonly stri
 
 /** Several hosts in one address, which the driver takes, are no URL; anything else has to be one. */
 function isPostgresUrl(text: string): boolean {
-  return /^postgres(ql)?:\/\//.test(text) && (URL.canParse(text) || /@?[^/@]+:\d+,/.test(text));
+  return /^postgres(ql)?:\/\//i.test(text) && (URL.canParse(text) || /@?[^/@]+:\d+,/.test(text));
 }
 
 /** Why nothing can be written to a folder that may not exist yet; null when it can. */

@@ -44,7 +44,8 @@ export function fillSecrets(
   }
   const file = join(gateway.dataDir, secretsFile);
   const shared = gateway.redisUrl === undefined ? "" : ", which every node needs alike";
-  return { faults: [], warnings: [`${names.join(", ")} not set: using what is kept in ${file}${shared}`] };
+  const how = options.keep ? "using what is kept" : "a start takes what it keeps";
+  return { faults: [], warnings: [`${names.join(", ")} not set: ${how} in ${file}${shared}`] };
 }
 
 function collectNeeds(readings: readonly Reading[]): Need[] {

@@ -59,7 +59,7 @@ export interface Protocol<Settings extends Section = Section> {
     /** The HS256 secret of access tokens, if one is set. */
     secret(settings: Values<Settings>): string | undefined;
     /** What such a token says of an account; `exp` is added. */
-    claims(account: Pick<Account, "id" | "number" | "username" | "email" | "name">): Record<string, unknown>;
+    claims(account: Account): Record<string, unknown>;
   };
   /**
    * Shell lines, ready to paste, that hold a first conversation with a gateway at `url` (no last slash). Printed at the

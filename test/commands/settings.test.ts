@@ -1,0 +1,109 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { parseEnv } from "node:util";
+import { describeSettings, settingsMarkdown, withSettings } from "../../src/config/describe.ts";
+import { protocols } from "../../src/protocols/index.ts";
+import { projectRoot } from "../support/process.ts";
+import { patchbay, scratch } from "./run.ts";
+
+const groups = describeSettings(protocols);
+const names = groups.flatMap(({ rows }) => rows.map(({ name }) => name));
+
+describe("env", () => {
+  test("shows every setting once, with its meaning and default", async () => {
+    const { code, out } = await patchbay(["env"]);
+    expect(code).toBe(0);
+    const shown = [...out.matchAll(/^(?:# )?([A-Z][A-Z0-9_]*)=/gm)].map((match) => match[1]);
+    expect(shown).toEqual(names);
+    expect(new Set(shown).size).toBe(shown.length);
+    expect(out).toContain("# Public port of every protocol. 0 takes a free one. Default: 8080.\n# PORT=\n");
+  });
+
+  test("shows the values that are set, and no secret", async () => {
+    const env = {
+      PORT: "9000",
+      KEY_PREFIX: "a b #",
+      JWT_SECRET: "leak-leak-leak-leak",
+      DATABASE_URL: "postgres://leak",
+    };
+    const { out } = await patchbay(["env"], { env });
+    expect(out).not.toContain("leak");
+    expect(parseEnv(out)).toMatchObject({ PORT: "9000", KEY_PREFIX: "a b #", JWT_SECRET: "********" });
+  });
+
+  test("--markdown prints the tables, --into puts them between a document's markers", async () => {
+    const { out } = await patchbay(["env", "--markdown"]);
+    expect(out).toBe(`${settingsMarkdown(groups)}\n`);
+    const file = scratch("manual.md");
+    await Bun.write(file, "before\n<!-- settings -->\nold\n<!-- /settings -->\nafter\n");
+    expect((await patchbay(["env", "--markdown", "--into", file])).code).toBe(0);
+    expect(await Bun.file(file).text()).toBe(
+      `before\n<!-- settings -->\n${settingsMarkdown(groups)}\n<!-- /settings -->\nafter\n`,
+    );
+  });
+
+  test("--into leaves a document without markers alone", async () => {
+    const file = scratch("plain.md");
+    await Bun.write(file, "text");
+    const { code, err } = await patchbay(["env", "--markdown", "--into", file]);
+    expect(code).toBe(1);
+    expect(err).toContain("no block between");
+    expect(await Bun.file(file).text()).toBe("text");
+  });
+
+  test("the README's table is the one that `bun run readme` makes", async () => {
+    const readme = await Bun.file(`${projectRoot}/README.md`).text();
+    expect(readme).toBe(withSettings(readme, settingsMarkdown(groups)));
+  });
+});
+
+describe("check", () => {
+  test("sound settings end with 0, and nothing is written", async () => {
+    const env = { DATA_DIR: scratch("unwritten") };
+    const { code, out } = await patchbay(["check"], { env });
+    expect(code).toBe(0);
+    expect(out).toContain("the settings are sound;");
+    expect(out).toContain("warning: JWT_SECRET");
+    expect(existsSync(env.DATA_DIR)).toBe(false);
+  });
+
+  test("all faults, each with its remedy, end with 1; secrets stay unseen", async () => {
+    const env = { PORT: "x", PROTOCOLS: "nope", JWT_SECRET: "leak", DATABASE_URL: "mysql://leak" };
+    const { code, out, err } = await patchbay(["check"], { env });
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect([...err.matchAll(/^ {2}([A-Z_]+) /gm)].map((match) => match[1]).sort()).toEqual([
+      "DATABASE_URL",
+      "JWT_SECRET",
+      "PORT",
+      "PROTOCOLS",
+    ]);
+    expect([...err.matchAll(/^ {4}\S/gm)]).toHaveLength(4);
+    expect(err).not.toContain("leak");
+  });
+
+  test("in production a missing secret is a fault", async () => {
+    const { code, err } = await patchbay(["check"], { env: { NODE_ENV: "production" } });
+    expect(code).toBe(1);
+    expect(err).toContain("JWT_SECRET is not set");
+    expect(err).toContain("openssl rand -base64 32");
+  });
+
+  test("--connect tells which store answers, with the login hidden", async () => {
+    const reachable = {
+      DATABASE_URL: process.env.TEST_DATABASE_URL ?? "postgres://postgres:leak@127.0.0.1:5432/postgres",
+      REDIS_URL: process.env.TEST_REDIS_URL ?? "redis://127.0.0.1:6379",
+      KEY_PREFIX: `patchbay-check-${process.pid}:`,
+    };
+    const good = await patchbay(["check", "--connect"], { env: reachable });
+    expect(good).toMatchObject({ code: 0, err: "" });
+    expect(good.out).toMatch(/Postgres answers at postgres:\/\/\[hidden\]@/);
+    expect(good.out).toContain("Redis answers at redis://");
+    // Port 1 belongs to a service nobody runs.
+    const away = { DATABASE_URL: "postgres://u:leak@127.0.0.1:1/d", REDIS_URL: "redis://u:leak@127.0.0.1:1" };
+    const bad = await patchbay(["check", "--connect"], { env: away });
+    expect(bad.code).toBe(1);
+    expect(bad.out).toContain("Postgres does not answer at postgres://[hidden]@127.0.0.1:1/d");
+    expect(bad.out).toContain("Redis does not answer at redis://[hidden]@127.0.0.1:1");
+    expect(good.out + bad.out + bad.err).not.toContain("leak");
+  });
+});
