@@ -27,16 +27,15 @@ export function readSection(section: Section, environment: Environment): Section
     const { name, text } = source(environment, variable(section.prefix, key), setting);
     values[key] = undefined;
     if (text === null) {
-      const { generated } = setting;
-      const optional = generated?.unless !== undefined && applies(environment, generated.unless);
-      if (generated !== undefined && !optional) missing.push(key);
+      if (setting.generated !== undefined) missing.push(key);
       continue;
     }
     const parsed = v.safeParse(setting.schema, text);
     if (parsed.success) values[key] = parsed.output;
     else faults.push(faultOf(name, setting, text, parsed.issues[0].message));
   }
-  return { values, faults, missing };
+  const needed = (key: string) => !applies(section.settings[key]?.generated?.unless, section, values, environment);
+  return { values, faults, missing: missing.filter(needed) };
 }
 
 /** Where a setting's text comes from: its own variable, the one it inherits, or its default. */
@@ -56,9 +55,18 @@ function faultOf(name: string, setting: Setting, text: string, expected: string)
   return { setting: name, fault: `${shown} (${expected})`, remedy };
 }
 
-/** True when the named setting is set; `NAME=value` asks for that very value. */
-function applies(environment: Environment, condition: string): boolean {
+/** True when the named setting is set; `NAME=value` asks for that value of this section, however it is spelled. */
+function applies(
+  condition: string | undefined,
+  section: Section,
+  values: Readonly<Record<string, unknown>>,
+  environment: Environment,
+): boolean {
+  if (condition === undefined) return false;
   const [name = "", wanted] = condition.split("=");
-  const text = textOf(environment, name);
-  return text !== null && (wanted === undefined || text.trim().toLowerCase() === wanted);
+  if (wanted === undefined) return textOf(environment, name) !== null;
+  const key = Object.keys(section.settings).find((candidate) => variable(section.prefix, candidate) === name);
+  if (key === undefined) return false;
+  const parsed = v.safeParse(section.settings[key]!.schema, wanted);
+  return parsed.success && parsed.output === values[key];
 }

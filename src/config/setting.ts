@@ -231,7 +231,7 @@ export function instant(meaning: string): Setting<Date | undefined> {
   );
 }
 
-/** The same setting with another environment variable, of the gateway or of nobody, as its default. */
+/** The same setting with a variable of the gateway as its default. */
 export function inheriting<T>(given: Setting<T>, inherits: string): Setting<T> {
   return { ...given, inherits };
 }

@@ -5,10 +5,15 @@ const maxDepth = 6;
 const maxEntries = 50;
 const maxText = 4_096;
 
+/** Names of a line's own parts. */
+const taken = new Set(["level", "time", "msg"]);
+
 /** Fields ready to be written: hidden names blanked at any depth, errors spelled out, sizes bounded. */
 export function printableFields(fields: object): Record<string, unknown> {
   const printed: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(fields).slice(0, maxEntries)) printed[name] = printable(name, value, 1);
+  for (const [name, value] of Object.entries(fields).slice(0, maxEntries)) {
+    printed[taken.has(name) ? `${name}_` : name] = printable(name, value, 1);
+  }
   return printed;
 }
 

@@ -59,6 +59,9 @@ const jwt = /\beyJ[\w-]{4,}\.[\w-]+\.[\w-]*/g;
 const scheme = /\b(Bearer|Basic)(\s+|%20)[^\s"'\\,;]+/gi;
 const query =
   /([?&;](?:access_token|refresh_token|id_token|token|sessid|api_?key|key|secret|password|pin|code|lat|lon|lng|long|latitude|longitude|location)=)[^&\s"'\\#;]+/gi;
+/** A hidden name inside JSON that was logged as text: its quotes are escaped, the names of fields proper have plain ones. */
+const quoted =
+  /(\\"(?:\w*token|\w*secret|\w*password|authorization|cookie|pin|sessid|lat|latitude|lng|lon|long|longitude)\\"\s*:\s*(?:\\")?)[^"\\,}\]\s]+/gi;
 /** User and password of an address: `redis://:password@host`. */
 const userinfo = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/"'\\@]+@/gi;
 
@@ -68,5 +71,6 @@ export function maskText(text: string): string {
     .replace(jwt, hidden)
     .replace(scheme, `$1 ${hidden}`)
     .replace(query, `$1${hidden}`)
+    .replace(quoted, `$1${hidden}`)
     .replace(userinfo, `$1${hidden}@`);
 }

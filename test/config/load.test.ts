@@ -96,7 +96,7 @@ describe("values", () => {
     expect(settings.of(beta).jwtSecret).toBe(own);
   });
 
-  test("a setting may inherit a variable that is nobody's setting", () => {
+  test("a setting of any kind may inherit", () => {
     expect(load({ KAFKA_BROKERS: "a:9092" }).of(beta).brokers).toBe("a:9092");
   });
 });

@@ -164,6 +164,7 @@ describe("in production", () => {
 
   test("one value of a setting can make it optional, and only that value", () => {
     expect(faults(() => load({ ...production, DELTA_LOGINS: "off" }, [delta]))).toEqual([]);
+    expect(faults(() => load({ ...production, DELTA_LOGINS: "No" }, [delta]))).toEqual([]);
     expect(faults(() => load({ ...production, DELTA_LOGINS: "on" }, [delta]))).toEqual([
       {
         setting: "DELTA_REFRESH_SECRET",

@@ -95,10 +95,12 @@ describe("T-6.12 PINs, tokens, passwords and coordinates must not appear in logs
         url: "/ws?room=1&token=leak-b&SESSID=leak-c#x",
         redis: "redis://user:leak-d@127.0.0.1:6379",
         quoted: `{"a":"Bearer leak-e"}`,
+        body: JSON.stringify({ password: "leak-f", refresh_token: "leak-g", lat: 51.5007, pin: 123456, room: 7 }),
       },
       `refused ${jwt}`,
     );
-    expect(text()).not.toMatch(/leak|eyJ/);
+    expect(text()).not.toMatch(/leak|eyJ|51\.5|123456/);
+    expect(lines()[0]?.body).toEndWith('"room":7}');
     expect(lines()[0]).toMatchObject({ url: "/ws?room=1&token=[hidden]&SESSID=[hidden]#x", msg: "refused [hidden]" });
   });
 
@@ -109,6 +111,12 @@ describe("T-6.12 PINs, tokens, passwords and coordinates must not appear in logs
     expect(text()).not.toMatch(/leak|51\.5/);
     expect(text()).toContain("23505");
   });
+});
+
+test("a field that is called like a part of the line takes nothing from it", () => {
+  const { log, lines } = capture();
+  log.info({ level: 3, time: 12, msg: "other" }, "done");
+  expect(lines()[0]).toMatchObject({ level: "info", level_: 3, time_: 12, msg_: "other", msg: "done" });
 });
 
 describe("errors", () => {
