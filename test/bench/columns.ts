@@ -39,7 +39,7 @@ export const clientShare: Column = {
 /** Whether every round was correct: everything answered, every delivery there once and in its sender's order. */
 export const verdict: Column = {
   title: "correct",
-  cell: ({ failure }) => failure ?? "yes",
+  cell: ({ failure }) => (failure === null ? "yes" : "FAILED"),
 };
 
 function shown(value: number | undefined, digits: number): string {

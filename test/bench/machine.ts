@@ -22,7 +22,7 @@ export async function machine(): Promise<Machine> {
   const processors = cpus();
   const versions: Record<string, string> = {
     bun: Bun.version,
-    node: Bun.spawnSync(["node", "--version"]).stdout.toString().trim().slice(1),
+    node: Bun.which("node") ? Bun.spawnSync(["node", "--version"]).stdout.toString().trim().slice(1) : "none",
   };
   for (const name of PACKAGES) {
     const file = Bun.file(join(peersFolder, "node_modules", name, "package.json"));

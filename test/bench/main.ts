@@ -41,25 +41,41 @@ const { values: options } = parseArgs({
   },
 });
 
-const unknown = options.scenario.filter((name) => !scenarios.some((scenario) => scenario.name === name));
-if (unknown.length > 0) {
-  console.error(`no scenario ${unknown.join(", ")}; there are ${scenarios.map(({ name }) => name).join(", ")}`);
+const refuse = (fault: string): never => {
+  console.error(fault);
   process.exit(2);
-}
+};
 
-if (!existsSync(join(peersFolder, "node_modules"))) {
-  console.error("installing the peers in test/bench/peers");
-  Bun.spawnSync([process.execPath, "install", "--frozen-lockfile"], { cwd: peersFolder, stdio: ["ignore", 2, 2] });
-}
+const positive = (text: string | undefined, otherwise: number): number => {
+  const value = text === undefined ? otherwise : Number(text);
+  return value > 0 ? value : refuse(`${text} is not a number above 0`);
+};
+
+const asked = options.scenario.length > 0 ? options.scenario : scenarios.map(({ name }) => name);
+const chosen = asked.map(
+  (name) =>
+    scenarios.find((scenario) => scenario.name === name) ??
+    refuse(`no scenario ${name}; there are ${scenarios.map((scenario) => scenario.name).join(", ")}`),
+);
+const rounds = positive(options.rounds, options.quick ? 1 : 3);
+const seconds = positive(options.seconds, options.quick ? 1 : 5);
+
+if (!existsSync(join(peersFolder, "node_modules"))) console.error("installing the peers in test/bench/peers");
+const install = [process.execPath, "install", "--frozen-lockfile", "--silent"];
+if (Bun.spawnSync(install, { cwd: peersFolder, stdio: ["ignore", 2, 2] }).exitCode !== 0) process.exit(1);
 
 const here = await machine();
 const stores = await openStores();
-const chosen = (name: string, of: readonly string[]) => of.length === 0 || of.some((part) => name.includes(part));
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.on(signal, () => void stores.close().finally(() => process.exit(1)));
+}
 const bench: Bench = {
-  contenders: contenders(stores).filter(({ name }) => chosen(name, options.server)),
+  contenders: contenders(stores).filter(
+    ({ name }) => options.server.length === 0 || options.server.some((part) => name.includes(part)),
+  ),
   stores,
-  rounds: Number(options.rounds ?? (options.quick ? 1 : 3)),
-  seconds: Number(options.seconds ?? (options.quick ? 1 : 5)),
+  rounds,
+  seconds,
   quick: options.quick,
 };
 
@@ -74,8 +90,7 @@ if (!options.json) {
 const report: unknown[] = [];
 let failed = false;
 try {
-  for (const scenario of scenarios) {
-    if (options.scenario.length > 0 && !options.scenario.includes(scenario.name)) continue;
+  for (const scenario of chosen) {
     console.error(`${scenario.name}: ${scenario.about}`);
     for (const table of await scenario.run(bench)) {
       failed ||= table.results.some((result) => result.failure !== null);

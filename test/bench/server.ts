@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import * as v from "valibot";
 import { linesOf } from "./lines.ts";
 import { type Usage, usageOf } from "./usage.ts";
@@ -6,9 +7,12 @@ import { type Usage, usageOf } from "./usage.ts";
 const Line = v.union([v.object({ port: v.number() }), v.object({ done: v.string() })]);
 type Line = v.InferOutput<typeof Line>;
 
-/** Rounds of collection after which memory counts as settled, and the pause between them in ms. */
-const SETTLE_ROUNDS = 20;
-const SETTLE_PAUSE = 250;
+/**
+ * Looks at memory that must pass without a fall until it counts as settled, and the pause between them in ms. V8 gives
+ * back the pages of a collected heap only after five to eight quiet seconds.
+ */
+const SETTLED_LOOKS = 9;
+const LOOK_PAUSE = 1000;
 
 /** How to start a server: the command, and what it finds in its environment beside PATH. */
 export interface Launch {
@@ -42,7 +46,7 @@ export class BenchServer {
     });
     const lines = controlLines(process.stdout);
     const first = (await lines.next()).value;
-    if (!first || !("port" in first)) throw new Error(`${command.join(" ")} did not come to listen`);
+    if (!first || !("port" in first)) throw new Error(`${basename(command.at(-1)!)} ended before it listened`);
     return new BenchServer(process, lines, first.port);
   }
 
@@ -53,13 +57,12 @@ export class BenchServer {
   /** Resident bytes when all garbage is collected and the allocator has given back what it will. */
   async settledMemory(): Promise<number> {
     let least = Number.POSITIVE_INFINITY;
-    // Freed pages go back to the system some time after the collection; memory has settled when two looks agree.
-    for (let round = 0; round < SETTLE_ROUNDS; round++) {
+    for (let looks = 0; looks < SETTLED_LOOKS; looks++) {
       await this.#collect();
-      await Bun.sleep(SETTLE_PAUSE);
+      await Bun.sleep(LOOK_PAUSE);
       const { rss } = this.usage();
-      if (rss > least * 0.999) return Math.min(rss, least);
-      least = rss;
+      if (rss < least * 0.995) looks = 0;
+      least = Math.min(rss, least);
     }
     return least;
   }

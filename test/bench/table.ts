@@ -1,6 +1,6 @@
 import type { Table } from "./scenario.ts";
 
-/** A table as lines of text: names to the left, everything else to the right, as wide as needed. */
+/** A table as lines of text, names to the left and numbers to the right, and below it why a server dropped out. */
 export function printed(table: Table): string {
   const rows = [
     ["server", ...table.columns.map((column) => column.title)],
@@ -15,5 +15,6 @@ export function printed(table: Table): string {
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
       .join("  "),
   );
-  return [table.title, ...lines].join("\n");
+  const failures = table.results.flatMap(({ name, failure }) => (failure === null ? [] : [`${name}: ${failure}`]));
+  return [table.title, ...lines, ...failures].join("\n");
 }
