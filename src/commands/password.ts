@@ -4,8 +4,9 @@
  */
 export async function askPassword(prompt: string): Promise<string> {
   if (!process.stdin.isTTY) return (await Bun.stdin.text()).split(/\r?\n/, 1)[0]!;
-  process.stderr.write(prompt);
+  // Before the prompt: what is typed the moment it appears must not be echoed.
   process.stdin.setRawMode(true);
+  process.stderr.write(prompt);
   try {
     return await typed();
   } finally {

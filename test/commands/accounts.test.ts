@@ -6,6 +6,7 @@ import { migrations } from "../../src/database/migrate.ts";
 import { openDatabase } from "../../src/database/open.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { protocols } from "../../src/protocols/index.ts";
+import { projectRoot } from "../support/process.ts";
 import { patchbay, scratch } from "./run.ts";
 
 const secret = "a secret of this test, long enough";
@@ -48,6 +49,32 @@ describe("user add", () => {
       expect(await accounts.checkPassword("alice", "correct horse")).toMatchObject({
         account: { id, number: Number(number), username, email: "a@example.com", name: "A. Lice" },
       });
+    } finally {
+      await database.close();
+    }
+  });
+
+  test("at a terminal the password is asked for and not shown", async () => {
+    let screen = "";
+    const asked = Promise.withResolvers<void>();
+    const child = Bun.spawn([process.execPath, "src/main.ts", "user", "add", "greta"], {
+      cwd: projectRoot,
+      env: { PATH: process.env.PATH ?? "", ...env },
+      terminal: {
+        data(_terminal, data) {
+          screen += new TextDecoder().decode(data);
+          if (screen.includes("Password: ")) asked.resolve();
+        },
+      },
+    });
+    await asked.promise;
+    child.terminal!.write("hidden workx\x7fds\r");
+    expect(await child.exited).toBe(0);
+    expect(screen).not.toContain("hidden");
+    const database = await openStore();
+    try {
+      const accounts = createAccounts(database, { clock: systemClock });
+      expect(await accounts.checkPassword("greta", "hidden workds")).toHaveProperty("account");
     } finally {
       await database.close();
     }
