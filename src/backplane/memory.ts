@@ -29,7 +29,7 @@ export class MemoryBackplane implements Backplane {
   async ping(): Promise<void> {}
 
   async close(): Promise<void> {
-    this.timers.close();
+    await this.timers.close();
     this.presence.clear();
   }
 }

@@ -3,6 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { Log } from "../observe/log.ts";
 import type { Backplane } from "./backplane.ts";
 import { MemoryBackplane } from "./memory.ts";
+import { RedisBackplane } from "./redis.ts";
 
 /**
  * Opens the backplane: on Redis with a `redisUrl`, in memory without. Redis being away is no error: the backplane then
@@ -11,10 +12,11 @@ import { MemoryBackplane } from "./memory.ts";
  * @throws {BadRedisUrl} when the URL cannot be understood
  */
 export async function openBackplane(
-  _settings: { redisUrl?: string | undefined; keyPrefix: string },
+  settings: { redisUrl?: string | undefined; keyPrefix: string },
   deps: { clock: Clock; log: Log },
 ): Promise<Backplane> {
   // 64 random bits: two runs that share a name would skip each other's messages as their own.
   const node = randomBytes(8).toString("base64url");
-  return new MemoryBackplane(node, deps);
+  if (settings.redisUrl === undefined) return new MemoryBackplane(node, deps);
+  return RedisBackplane.open(node, { url: settings.redisUrl, keyPrefix: settings.keyPrefix, ...deps });
 }

@@ -8,6 +8,9 @@ const concurrency = 16;
 /** Milliseconds until a timer whose handler rejected is tried again. */
 export const retryPause = 5_000;
 
+/** Milliseconds that closing waits for handlers that run. */
+export const closingPatience = 500;
+
 /** The handlers of this node and what they are running. */
 export class TimerHandlers {
   readonly #handlers = new Map<string, TimerHandler>();

@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Cancel, Clock } from "../../clock.ts";
 import type { Log } from "../../observe/log.ts";
 import type { Timers } from "../backplane.ts";
-import { retryPause, type TimerHandler, TimerHandlers } from "../timer-handlers.ts";
+import { closingPatience, retryPause, type TimerHandler, TimerHandlers } from "../timer-handlers.ts";
 
 /** The longest wait setTimeout takes; it would fire at once for more. */
 const longestWait = 2 ** 31 - 1;
@@ -54,10 +55,12 @@ export class MemoryTimers implements Timers {
     return remove;
   }
 
-  close(): void {
+  /** Fires no more; what runs may end. */
+  async close(): Promise<void> {
     for (const entries of this.#entries.values()) for (const entry of entries.values()) entry.disarm();
     this.#entries.clear();
     this.#due.clear();
+    await Promise.race([this.#handlers.settled(), sleep(closingPatience, undefined, { ref: false })]);
   }
 
   #put(kind: string, id: string, at: number, payload: string): void {
