@@ -23,7 +23,7 @@ interface Finish {
 export class RawChannel implements Channel<unknown> {
   session: unknown = undefined;
   readonly address: string;
-  /** True while a frame is in work, so that the channel can not finish yet. */
+  /** True while `opened` or a frame is in work; set by the connection. */
   busy = false;
   /** True when frames that wait must not be handled any more. */
   discarding = false;

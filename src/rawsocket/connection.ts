@@ -58,8 +58,8 @@ export class Connection implements SocketOwner, Beating {
     }
     if (!request || !this.channel.open) return;
     this.#known = true;
-    const pending = this.#run(() => endpoint.opened(this.channel, request));
-    if (pending) void this.#work(pending);
+    this.channel.busy = true;
+    this.#proceed(this.#run(() => endpoint.opened(this.channel, request)));
   }
 
   message(ws: Socket, data: string | Buffer): void {
@@ -74,8 +74,8 @@ export class Connection implements SocketOwner, Beating {
       if (this.#inbox.length >= endpoint.limits.maxInbox) ws.pause();
       return;
     }
-    const pending = this.#handle(frame);
-    if (pending) void this.#work(pending);
+    this.channel.busy = true;
+    this.#proceed(this.#handle(frame));
   }
 
   drain(): void {
@@ -103,10 +103,20 @@ export class Connection implements SocketOwner, Beating {
     this.channel.close(code, reason, this.#hub.lastFrame(code, reason));
   }
 
-  /** Waits for the hook in work, then for each frame that came meanwhile. Never rejects. */
+  /** Goes on from a hook or frame that was begun: at once when it is done, else when it is. */
+  #proceed(pending: Promise<void> | undefined): void {
+    if (pending) void this.#work(pending);
+    else this.#rest();
+  }
+
+  /** Waits for what is in work, then for each frame that came meanwhile. Never rejects. */
   async #work(pending: Promise<void>): Promise<void> {
-    this.channel.busy = true;
     for (let work: Promise<void> | undefined = pending; work; work = this.#next()) await work;
+    this.#rest();
+  }
+
+  /** Nothing is in work, nothing waits. */
+  #rest(): void {
     this.channel.busy = false;
     this.channel.idle();
     if (this.#end) this.#sayEnd();

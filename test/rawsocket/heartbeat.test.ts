@@ -1,0 +1,167 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import type { Channel, ChannelEnd } from "../../src/rawsocket/endpoint.ts";
+import { type Beating, Heartbeat } from "../../src/rawsocket/heartbeat.ts";
+import { CLOSE, frameBytes, PING, PONG, TEXT, WireClient } from "../support/wire.ts";
+import { endpoint, Station } from "./station.ts";
+import { until } from "./until.ts";
+
+let station: Station | undefined;
+afterEach(async () => {
+  await station?.stop();
+  station = undefined;
+});
+
+/** Moves time in steps, as a clock would, and gives what is on its way the time to arrive. */
+async function pass(ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 1_000) {
+    station?.clock.advance(1_000);
+    await Bun.sleep(1);
+  }
+}
+
+describe("heartbeat of a channel", () => {
+  test("the server pings once per interval and keeps a peer that answers", async () => {
+    station = Station.start(endpoint());
+    const client = await WireClient.open(station.url(), { polite: true });
+    for (let i = 1; i <= 3; i++) {
+      await pass(30_000);
+      await until(() => client.frames.filter((frame) => frame.opcode === PING).length === i);
+    }
+    expect(client.frames.length).toBe(3);
+    expect(station.mount.size).toBe(1);
+  });
+
+  test("silence for the pong time after a ping ends the channel, with its last frame", async () => {
+    const ends: ChannelEnd[] = [];
+    station = Station.start(endpoint({ closed: (_channel, end) => void ends.push(end) }));
+    const client = await WireClient.open(station.url());
+    for (let left = 30; !client.frames.some((frame) => frame.opcode === PING); left--) {
+      expect(left).toBeGreaterThan(0);
+      await pass(1_000);
+    }
+    await pass(9_000);
+    expect(ends).toEqual([]);
+    await pass(1_000);
+    await until(() => ends.length === 1);
+    expect(ends).toEqual([{ code: 4012, reason: "No pong", by: "server" }]);
+    const frames = await client.rest();
+    expect(frames.map((frame) => frame.opcode)).toEqual([PING, TEXT, CLOSE]);
+    expect(frames[1]?.text).toBe('{"bye":4012,"reason":"No pong"}');
+    expect(frames[2]?.code).toBe(4012);
+    client.end();
+  });
+
+  test("a frame is as good a sign of life as a pong", async () => {
+    station = Station.start(endpoint());
+    const client = await WireClient.open(station.url());
+    for (let i = 0; i < 70; i++) {
+      await pass(1_000);
+      if (client.frames.at(-1)?.opcode === PING) {
+        client.send("here");
+        await until(() => client.frames.at(-1)?.opcode === TEXT);
+      }
+    }
+    expect(client.frames.filter((frame) => frame.opcode === PING).length).toBeGreaterThanOrEqual(2);
+    expect(station.mount.size).toBe(1);
+  });
+
+  test("a pong time longer than the interval is kept to", async () => {
+    const ends: ChannelEnd[] = [];
+    station = Station.start(
+      endpoint({
+        closed: (_channel, end) => void ends.push(end),
+        limits: { pingInterval: 5_000, pongTimeout: 12_000 },
+      }),
+    );
+    const client = await WireClient.open(station.url());
+    await pass(12_000);
+    expect(ends).toEqual([]);
+    // Pings go on meanwhile; one answer to any of them is enough.
+    await client.write(frameBytes(PONG));
+    await until(() => client.frames.length >= 2);
+    await pass(11_000);
+    expect(ends).toEqual([]);
+    await pass(10_000);
+    await until(() => ends.length === 1);
+    client.end();
+  });
+
+  test("a peer whose frames are not read, because its inbox is full, is not taken for dead", async () => {
+    const gate = Promise.withResolvers<void>();
+    const ends: ChannelEnd[] = [];
+    const channels: Channel<unknown>[] = [];
+    station = Station.start(
+      endpoint({
+        opened: (channel) => void channels.push(channel),
+        received: () => gate.promise,
+        closed: (_channel, end) => void ends.push(end),
+        limits: { maxInbox: 4 },
+      }),
+    );
+    const client = await WireClient.open(station.url(), { polite: true });
+    client.send("1", "2", "3", "4", "5", "6");
+    await until(async () => (await station?.metric("rawsocket_frames_received_total")) === 6);
+    await pass(120_000);
+    expect(ends).toEqual([]);
+    gate.resolve();
+    await until(() => client.frames.length > 0);
+    expect(channels[0]?.open).toBe(true);
+  });
+});
+
+describe("wheel", () => {
+  class Member implements Beating {
+    slot = 0;
+    heard = 0;
+    readonly pings: number[] = [];
+    readonly losses: number[] = [];
+    readonly wheel: Heartbeat<Member>;
+
+    constructor(wheel: Heartbeat<Member>) {
+      this.wheel = wheel;
+      wheel.add(this);
+    }
+
+    ping(): void {
+      this.pings.push(this.wheel.turn);
+    }
+
+    lost(): void {
+      this.losses.push(this.wheel.turn);
+    }
+  }
+
+  test("members that come at once are pinged evenly over the interval, each once", () => {
+    const wheel = new Heartbeat<Member>({ pingInterval: 30_000, pongTimeout: 10_000 });
+    expect(wheel.every).toBe(1_000);
+    const members = Array.from({ length: 300 }, () => new Member(wheel));
+    for (let turn = 1; turn <= 30; turn++) {
+      wheel.beat();
+      expect(members.filter((member) => member.pings.length > 0).length).toBe(turn * 10);
+    }
+    for (let turn = 0; turn < 30; turn++) wheel.beat();
+    for (const { pings } of members) expect(pings[1]! - pings[0]!).toBe(30);
+  });
+
+  test("a loss is found one pong time after the ping, not sooner, and not when something was heard", () => {
+    const wheel = new Heartbeat<Member>({ pingInterval: 30_000, pongTimeout: 10_000 });
+    const silent = new Member(wheel);
+    const alive = new Member(wheel);
+    for (let turn = 0; turn < 90; turn++) {
+      wheel.beat();
+      if (alive.pings.at(-1) === wheel.turn - 9) alive.heard = wheel.turn;
+    }
+    expect(silent.losses[0]).toBe(silent.pings[0]! + 10);
+    expect(alive.losses).toEqual([]);
+  });
+
+  test("members come and go while it turns", () => {
+    const wheel = new Heartbeat<Member>({ pingInterval: 1_000, pongTimeout: 400 });
+    const members = Array.from({ length: 50 }, () => new Member(wheel));
+    for (const member of wheel.members()) if (members.indexOf(member) % 2 === 0) wheel.remove(member);
+    expect(wheel.size).toBe(25);
+    wheel.remove(members[0]!);
+    expect(wheel.size).toBe(25);
+    expect([...wheel.members()].length).toBe(25);
+  });
+});
