@@ -86,6 +86,12 @@ export interface NamespaceDeclaration<Session> {
   /** After the accept packet, before the first event. */
   joined?(peer: Peer<Session>): void | Promise<void>;
   readonly on: Readonly<Record<string, EventHandler<Session>>>;
+  /**
+   * What an event gets whose name is a number, or is reserved by Socket.IO (`connect`, `disconnecting` ..): "close" ends
+   * the transport, "unknown" hands the name to `unknown` as text. Defaults: numbers "close", reserved names "unknown".
+   */
+  readonly numericNames?: "close" | "unknown";
+  readonly reservedNames?: "close" | "unknown";
   /** An event that is not declared; the default ignores it without an acknowledgement. */
   unknown?(
     peer: Peer<Session>,
@@ -93,12 +99,15 @@ export interface NamespaceDeclaration<Session> {
     args: readonly unknown[],
     acknowledge: Acknowledge,
   ): void | Promise<void>;
-  /** Once per admitted connection. `rooms` are those it was in. Runs after its last event. */
+  /**
+   * Once per admitted connection. `rooms` are those it was in, its own id included. Runs after its last event. A
+   * connection that was lost while `authenticate` ran also comes here, without rooms and without `joined` before.
+   */
   left?(peer: Peer<Session>, reason: LeaveReason, rooms: ReadonlySet<string>): void | Promise<void>;
   /** Token bucket over all events of one connection; events beyond it are dropped. */
   readonly rate?: { readonly perSecond: number; readonly burst: number };
   /** A dropped event. `wait` is the time in ms until one would pass. */
-  limited?(peer: Peer<Session>, event: string, wait: number): void;
+  limited?(peer: Peer<Session>, event: string, wait: number, acknowledge: Acknowledge): void;
   /**
    * A handler threw, or its promise rejected. Without it the fault is logged and the connection stays.
    */
@@ -122,6 +131,12 @@ export interface SocketIoEndpoint {
   readonly maxOutboxBytes: number;
   /** Events that may wait for their turn in one connection before it is dropped as abuse. */
   readonly maxInbox: number;
+  /** Beyond `maxInbox`: "drop" closes the transport, "kick" sends DISCONNECT first. Default "drop". */
+  readonly inboxOverflow?: "drop" | "kick";
+  /** Takes requests of a session from the address that opened it alone. Default false. */
+  readonly bindAddress?: boolean;
+  /** Answers an origin that `cors` does not allow with HTTP 403. By default it passes and `authenticate` decides. */
+  readonly forbidOrigins?: boolean;
   readonly namespaces: Readonly<Record<string, NamespaceDeclaration<never>>>;
 }
 
