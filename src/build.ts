@@ -2,6 +2,7 @@
  * Builds the executable: `bun run build` for this machine, `bun run build --target bun-linux-arm64` for another (any
  * target of `bun build --compile`; repeatable). Everything the gateway needs is inside.
  */
+import { rm } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { $ } from "bun";
 
@@ -17,7 +18,7 @@ for (const target of values.target ?? [null]) {
     target: "bun",
     minify: { whitespace: true, syntax: true },
     sourcemap: "inline",
-    define: { "process.env.PATCHBAY_COMMIT": JSON.stringify(commit) },
+    define: { PATCHBAY_COMMIT: JSON.stringify(commit) },
     compile: {
       outfile,
       // An operator's folder may hold files of other programs: only the environment configures patchbay.
@@ -27,5 +28,7 @@ for (const target of values.target ?? [null]) {
     },
   });
   if (!result.success) throw new AggregateError(result.logs, "build failed");
+  // The map is inside the executable; the copy beside it is of no use.
+  await rm(`${outfile}.map`, { force: true });
   console.log(`${outfile} (commit ${commit})`);
 }
