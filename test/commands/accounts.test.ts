@@ -165,6 +165,15 @@ describe("token", () => {
     expect(missing.err).toContain("there is no account nobody");
   });
 
+  test("there is none for a disabled account", async () => {
+    const database = await openStore();
+    const accounts = createAccounts(database, { clock: systemClock });
+    await accounts.create({ username: "gone", password: "secret", disabled: true }).finally(() => database.close());
+    const { code, out, err } = await patchbay(["token", "gone", "--protocol", issuers[0]!.name], { env });
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain("the account gone is disabled");
+  });
+
   test("what the token needs and was not said is asked for", async () => {
     const { code, err } = await patchbay(["token", "--protocol", issuers[0]!.name], { env });
     expect(code).toBe(2);

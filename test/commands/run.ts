@@ -1,8 +1,11 @@
-import { afterAll } from "bun:test";
+import { afterAll, setDefaultTimeout } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectRoot } from "../support/process.ts";
+
+// A command is a process; on a busy machine a few of them in a row take a while.
+setDefaultTimeout(60_000);
 
 const folder = await mkdtemp(join(tmpdir(), "patchbay-command-"));
 afterAll(() => rm(folder, { recursive: true, force: true }));

@@ -60,6 +60,8 @@ function faultsOf(env: Record<string, string>): Record<string, string> {
     load(env);
   } catch (error) {
     if (error instanceof SettingsInvalid) {
+      const told = error.message.split("\n");
+      expect(new Set(told).size).toBe(told.length);
       return Object.fromEntries(error.faults.map(({ setting, fault, remedy }) => [setting, `${fault}; ${remedy}`]));
     }
     throw error;

@@ -71,6 +71,13 @@ describe("outside production", () => {
     expect(await Bun.file(file).json()).toMatchObject({ BETA_REFRESH_SECRET: after.of(beta).refreshSecret });
   });
 
+  test("each follows from the seed, so that two processes which add it at the same moment add the same", async () => {
+    const before = load().of(beta);
+    const { seed } = await Bun.file(file).json();
+    await writeFile(file, JSON.stringify({ seed }));
+    expect(load().of(beta)).toEqual(before);
+  });
+
   test("one that a person wrote into the file is used", async () => {
     load();
     await writeFile(file, JSON.stringify({ ...(await Bun.file(file).json()), JWT_SECRET: "by hand, by a person" }));
