@@ -27,14 +27,21 @@ export const againstFloor = (key: string): Column => ({
   },
 });
 
-/** What the load client used of a core, and whether that means that it measured itself. */
-export const clientShare: Column = {
-  title: "client core",
-  cell({ median }) {
-    const share = median.clientShare ?? Number.NaN;
-    return `${shown(share * 100, 0)}%${share > CLIENT_BOUND ? " client-bound" : ""}`;
+/**
+ * The circumstances of a measurement: what the load client used of a core, and whether that means that it measured
+ * itself; how late its event loop came to its timers; what the rest of the machine used of a core meanwhile.
+ */
+export const circumstanceColumns: readonly Column[] = [
+  {
+    title: "client core",
+    cell({ median }) {
+      const share = median.clientShare ?? Number.NaN;
+      return `${shown(share * 100, 0)}%${share > CLIENT_BOUND ? " client-bound" : ""}`;
+    },
   },
-};
+  number("lag p99 ms", "clientLag"),
+  number("others core %", "othersPercent", 0),
+];
 
 /** Whether every round was correct: everything answered, every delivery there once and in its sender's order. */
 export const verdict: Column = {

@@ -19,6 +19,14 @@ export function usageOf(pid: number): Usage {
   return { cpu: (Number(fields[11]) + Number(fields[12])) / TICKS, rss: Number(rss?.[1] ?? 0) * 1024 };
 }
 
+/** CPU seconds that all processes of the machine together have used since it started; NaN where there is no /proc. */
+export function machineCpu(): number {
+  if (process.platform !== "linux") return Number.NaN;
+  const [total = ""] = readFileSync("/proc/stat", "utf8").split("\n", 1);
+  const [user, nice, system, _idle, _waiting, irq, softIrq, steal] = total.trim().split(/\s+/).slice(1).map(Number);
+  return (user! + nice! + system! + irq! + softIrq! + steal!) / TICKS;
+}
+
 /** `ps` tells time as [[days-]hours:]minutes:seconds and memory in KiB. */
 function usageByPs(pid: number): Usage {
   const { stdout } = Bun.spawnSync(["ps", "-o", "time=,rss=", "-p", String(pid)]);

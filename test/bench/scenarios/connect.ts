@@ -1,8 +1,8 @@
 import { Crowd } from "../client/crowd.ts";
-import { againstFloor, clientShare, number, spread, verdict } from "../columns.ts";
+import { againstFloor, circumstanceColumns, number, spread, verdict } from "../columns.ts";
 import type { Contender } from "../contender.ts";
 import { contest, type Sample } from "../contest.ts";
-import { costOf, withServers } from "../measure.ts";
+import { circumstances, costOf, withServers } from "../measure.ts";
 import type { Scenario } from "../scenario.ts";
 
 /** Sockets that connect before the measurement, for the compilers of the runtimes. */
@@ -21,8 +21,7 @@ export const connect: Scenario = {
           number("us/conn", "micros", 0),
           spread("min-max", "micros", 0),
           againstFloor("micros"),
-          clientShare,
-          number("client lag p99 ms", "clientLag"),
+          ...circumstanceColumns,
           verdict,
         ],
         results: await contest(contenders, rounds, (contender) => play(contender, sockets)),
@@ -36,14 +35,13 @@ function play(contender: Contender, sockets: number): Promise<Sample> {
     const crowd = new Crowd();
     const come = (count: number) => crowd.open(count, (user) => contender.destination(server, user));
     await come(WARM_UP_SOCKETS);
-    const { servers, client } = await costOf([server], () => come(sockets));
+    const cost = await costOf([server], () => come(sockets));
     await crowd.close();
     crowd.tally.verify();
     return {
-      rate: sockets / client.seconds,
-      micros: (servers[0]! / sockets) * 1e6,
-      clientShare: client.share,
-      clientLag: client.lag,
+      rate: sockets / cost.client.seconds,
+      micros: (cost.servers[0]! / sockets) * 1e6,
+      ...circumstances(cost),
     };
   });
 }

@@ -1,9 +1,9 @@
 import { Crowd } from "../client/crowd.ts";
 import { type Mode, modes, Steps } from "../client/steps.ts";
-import { againstFloor, clientShare, number, spread, verdict } from "../columns.ts";
+import { againstFloor, circumstanceColumns, number, spread, verdict } from "../columns.ts";
 import type { Contender } from "../contender.ts";
 import { contest, type Sample } from "../contest.ts";
-import { costOf, WARM_UP, withServers } from "../measure.ts";
+import { circumstances, costOf, WARM_UP, withServers } from "../measure.ts";
 import type { Scenario, Table } from "../scenario.ts";
 
 /** Sockets of the room, the sender among them. */
@@ -23,8 +23,7 @@ export const fanout: Scenario = {
           againstFloor("micros"),
           number("msg/s", "rate", 0),
           number("client us/msg", "clientMicros", 2),
-          clientShare,
-          number("client lag p99 ms", "clientLag"),
+          ...circumstanceColumns,
           verdict,
         ],
         results: await contest(contenders, rounds, (contender) => play(contender, mode, seconds)),
@@ -43,17 +42,16 @@ function play(contender: Contender, mode: Mode, seconds: number): Promise<Sample
     const steps = new Steps(crowd, rooms[0]!, contender);
     await steps.run(mode, WARM_UP);
     const before = crowd.tally.delivered;
-    const { servers, client } = await costOf([server], () => steps.run(mode, seconds));
+    const cost = await costOf([server], () => steps.run(mode, seconds));
     const delivered = crowd.tally.delivered - before;
     await crowd.close();
     crowd.tally.verify();
     return {
-      micros: (servers[0]! / delivered) * 1e6,
-      rate: delivered / client.seconds,
+      micros: (cost.servers[0]! / delivered) * 1e6,
+      rate: delivered / cost.client.seconds,
       delivered,
-      clientMicros: (client.cpu / delivered) * 1e6,
-      clientShare: client.share,
-      clientLag: client.lag,
+      clientMicros: (cost.client.cpu / delivered) * 1e6,
+      ...circumstances(cost),
     };
   });
 }

@@ -1,10 +1,10 @@
 import { Crowd } from "../client/crowd.ts";
 import { OpenLoop } from "../client/open-loop.ts";
 import { type Mode, modes, Steps } from "../client/steps.ts";
-import { clientShare, number, spread, verdict } from "../columns.ts";
+import { circumstanceColumns, number, spread, verdict } from "../columns.ts";
 import type { Contender } from "../contender.ts";
 import { contest, type Sample } from "../contest.ts";
-import { costOf, WARM_UP, withServers } from "../measure.ts";
+import { circumstances, costOf, WARM_UP, withServers } from "../measure.ts";
 import type { Bench, Scenario, Table } from "../scenario.ts";
 import { percentile, type Samples } from "../statistics.ts";
 
@@ -37,8 +37,7 @@ async function latency({ rounds, seconds, stores }: Bench, contenders: readonly 
       number("other node p50", "farP50", 2),
       number("p99", "farP99", 2),
       number("added p50", "added", 2),
-      clientShare,
-      number("client lag p99 ms", "clientLag"),
+      ...circumstanceColumns,
       verdict,
     ],
     results: await contest(contenders, rounds, async (contender) => {
@@ -49,8 +48,16 @@ async function latency({ rounds, seconds, stores }: Bench, contenders: readonly 
       const { p50: onlyP50, p99: onlyP99 } = percentiles(one.near);
       const { p50: nearP50, p99: nearP99 } = percentiles(two.near);
       const { p50: farP50, p99: farP99 } = percentiles(two.far);
-      const { clientShare, clientLag } = two;
-      return { onlyP50, onlyP99, nearP50, nearP99, farP50, farP99, added: farP50 - onlyP50, clientShare, clientLag };
+      return {
+        onlyP50,
+        onlyP99,
+        nearP50,
+        nearP99,
+        farP50,
+        farP99,
+        added: farP50 - onlyP50,
+        ...circumstances(two.cost),
+      };
     }),
   };
 }
@@ -70,13 +77,13 @@ function talk(contender: Contender, starts: readonly (() => ReturnType<Contender
     await loop.run(WARM_UP);
     await tally.settled();
     tally.measure();
-    const { client } = await costOf(servers, async () => {
+    const cost = await costOf(servers, async () => {
       await loop.run(seconds);
       await tally.settled();
     });
     await crowd.close();
     tally.verify();
-    return { near: tally.near, far: tally.far, clientShare: client.share, clientLag: client.lag };
+    return { near: tally.near, far: tally.far, cost };
   });
 }
 
@@ -97,8 +104,7 @@ async function farCost(
       spread("min-max", "far", 2),
       number("near node us/move", "near", 0),
       number("msg/s", "rate", 0),
-      clientShare,
-      number("client lag p99 ms", "clientLag"),
+      ...circumstanceColumns,
       verdict,
     ],
     results: await contest(contenders, rounds, (contender) => {
@@ -127,16 +133,15 @@ function cross(
     const steps = new Steps(crowd, rooms[0]!, contender);
     await steps.run(mode, WARM_UP);
     const before = tally.delivered;
-    const { servers: spent, client } = await costOf(servers, () => steps.run(mode, seconds));
+    const cost = await costOf(servers, () => steps.run(mode, seconds));
     const moves = (tally.delivered - before) / (FAR + 1);
     await crowd.close();
     tally.verify();
     return {
-      far: (spent[1]! / (moves * FAR)) * 1e6,
-      near: (spent[0]! / moves) * 1e6,
-      rate: (moves * (FAR + 1)) / client.seconds,
-      clientShare: client.share,
-      clientLag: client.lag,
+      far: (cost.servers[1]! / (moves * FAR)) * 1e6,
+      near: (cost.servers[0]! / moves) * 1e6,
+      rate: (moves * (FAR + 1)) / cost.client.seconds,
+      ...circumstances(cost),
     };
   });
 }

@@ -1,9 +1,9 @@
 import { Crowd } from "../client/crowd.ts";
 import { OpenLoop } from "../client/open-loop.ts";
-import { againstFloor, clientShare, number, verdict } from "../columns.ts";
+import { againstFloor, circumstanceColumns, number, verdict } from "../columns.ts";
 import type { Contender } from "../contender.ts";
 import { contest, type Sample } from "../contest.ts";
-import { costOf, WARM_UP, withServers } from "../measure.ts";
+import { circumstances, costOf, WARM_UP, withServers } from "../measure.ts";
 import type { Scenario, Table } from "../scenario.ts";
 import { percentile } from "../statistics.ts";
 
@@ -28,9 +28,8 @@ export const rooms: Scenario = {
           againstFloor("micros"),
           number("server core %", "serverPercent", 0),
           number("caught up after ms", "backlog", 0),
-          clientShare,
           number("sent late p99 ms", "lateness"),
-          number("client lag p99 ms", "clientLag"),
+          ...circumstanceColumns,
           verdict,
         ],
         results: await contest(contenders, rounds, (contender) => play(contender, rate, seconds)),
@@ -53,7 +52,7 @@ function play(contender: Contender, rate: number, seconds: number): Promise<Samp
     tally.measure();
     const before = tally.delivered;
     let backlog = 0;
-    const { servers, client } = await costOf([server], async () => {
+    const cost = await costOf([server], async () => {
       await loop.run(seconds);
       const sent = performance.now();
       await tally.settled();
@@ -66,13 +65,12 @@ function play(contender: Contender, rate: number, seconds: number): Promise<Samp
     return {
       p50: percentile(latencies, 0.5),
       p99: percentile(latencies, 0.99),
-      micros: (servers[0]! / delivered) * 1e6,
-      serverPercent: (servers[0]! / client.seconds) * 100,
+      micros: (cost.servers[0]! / delivered) * 1e6,
+      serverPercent: (cost.servers[0]! / cost.client.seconds) * 100,
       backlog,
       delivered,
       lateness: loop.lateness,
-      clientShare: client.share,
-      clientLag: client.lag,
+      ...circumstances(cost),
     };
   });
 }
