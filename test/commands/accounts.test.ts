@@ -7,7 +7,9 @@ import { openDatabase } from "../../src/database/open.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { protocols } from "../../src/protocols/index.ts";
 import { projectRoot } from "../support/process.ts";
-import { patchbay, scratch } from "./run.ts";
+import { openShell } from "./shell.ts";
+
+const { patchbay, scratch } = openShell();
 
 const secret = "a secret of this test, long enough";
 const env = { DATA_DIR: scratch("data"), JWT_SECRET: secret };

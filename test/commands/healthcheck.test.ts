@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { startGateway } from "../support/gateway.ts";
-import { patchbay } from "./run.ts";
+import { openShell } from "./shell.ts";
+
+const { patchbay } = openShell();
 
 const portOf = (url: string) => new URL(url).port;
 

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { version } from "../../package.json";
 import { commands } from "../../src/commands/commands.ts";
-import { patchbay } from "./run.ts";
+import { openShell } from "./shell.ts";
+
+const { patchbay } = openShell();
 
 describe("what is not understood", () => {
   test("an unknown command is told, with the one that was probably meant, and ends with 2", async () => {

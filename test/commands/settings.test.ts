@@ -4,7 +4,9 @@ import { parseEnv } from "node:util";
 import { describeSettings, settingsMarkdown, withSettings } from "../../src/config/describe.ts";
 import { protocols } from "../../src/protocols/index.ts";
 import { projectRoot } from "../support/process.ts";
-import { patchbay, scratch } from "./run.ts";
+import { openShell } from "./shell.ts";
+
+const { patchbay, scratch } = openShell();
 
 const groups = describeSettings(protocols);
 const names = groups.flatMap(({ rows }) => rows.map(({ name }) => name));
