@@ -1,5 +1,5 @@
-import { type DisconnectReason, Socket } from "socket.io";
-import { type Packet, PacketType } from "socket.io-parser";
+import type { DisconnectReason, Socket } from "socket.io";
+import { Decoder, type Packet, PacketType } from "socket.io-parser";
 import type { Cancel } from "../clock.ts";
 import { admit } from "./admission.ts";
 import { AdmittedPeer } from "./admitted-peer.ts";
@@ -10,7 +10,8 @@ import type { LeaveReason } from "./endpoint.ts";
 import type { EngineSocket } from "./engine/index.ts";
 import { SessionHandshake } from "./handshake.ts";
 import type { Hub } from "./hub.ts";
-import { PacketReader } from "./packet-reader.ts";
+import { readAttachment, readPacket } from "./packet-reader.ts";
+import { createSocket } from "./peer-socket.ts";
 
 /** Milliseconds a client has to take the last packets before its session is closed (T-2.22). */
 const LAST_WORDS = 5_000;
@@ -26,13 +27,14 @@ const LAST_WORDS = 5_000;
 export class Connection {
   readonly conn: EngineSocket;
   readonly #hub: Hub;
-  readonly #reader = new PacketReader();
   /** One or two, so that a list is smaller and faster than a map. */
   readonly #peers: AdmittedPeer[] = [];
   /** Namespaces that are making up their mind, with what the client sent there meanwhile. */
   #admitting: Map<string, Packet[]> | null = null;
   /** Revision 3 joins the root by itself. Where it is not declared, it is an empty room: no events in or out (V-1.10). */
   readonly #emptyRoot: boolean;
+  /** Present while the attachments of a packet come in. */
+  #decoder: Decoder | null = null;
   #cancelLinger: Cancel | null = null;
   /** Nothing the client sends is taken any more. */
   #over = false;
@@ -101,9 +103,8 @@ export class Connection {
   admitted(namespace: DeclaredNamespace, session: unknown): void {
     const { namespace: nsp } = namespace;
     const waiting = this.#admitting?.get(nsp.name) ?? [];
-    this.#admitting?.delete(nsp.name);
-    // The handshake gets no credentials to keep: they would stay in memory, and travel with `fetchSockets`.
-    const socket = new Socket(nsp, this as unknown as ConstructorParameters<typeof Socket>[1], {});
+    this.refused(namespace);
+    const socket = createSocket(nsp, this);
     const peer = new AdmittedPeer(this.#hub, this, namespace, socket, session);
     this.#hub.began();
     if (!this.open) {
@@ -124,6 +125,7 @@ export class Connection {
   /** The namespace does not admit the client. */
   refused(namespace: DeclaredNamespace): void {
     this.#admitting?.delete(namespace.namespace.name);
+    if (this.#admitting?.size === 0) this.#admitting = null;
   }
 
   /** Tells the client that it cannot join. Clients of revision 3 take one value, of any kind. */
@@ -183,12 +185,23 @@ export class Connection {
     if (this.#over) return;
     let packet: Packet | null;
     try {
-      packet = this.#reader.read(message);
+      packet = this.#read(message);
     } catch {
       this.malformed();
       return;
     }
-    if (packet === null) return;
+    if (packet) this.#route(packet);
+  }
+
+  /** Null while attachments are still to come. Throws on what is no packet. */
+  #read(message: string | Buffer): Packet | null {
+    const read = this.#decoder ? readAttachment(this.#decoder, message) : readPacket(message);
+    if (read instanceof Decoder) this.#decoder = read;
+    else if (read) this.#decoder = null;
+    return read instanceof Decoder ? null : read;
+  }
+
+  #route(packet: Packet): void {
     const [name, query] = this.#namespaceOf(packet.nsp);
     if (name === "/" && this.#emptyRoot) return;
     if (packet.type === PacketType.CONNECT) this.#connect(name, this.conn.protocol === 3 ? query : packet.data);

@@ -1,35 +1,36 @@
 import { Decoder, type Packet, PacketType } from "socket.io-parser";
 
 /**
- * Reads the Socket.IO packets of one connection.
+ * Reads a packet from one message. Text packets are read here and not by socket.io's decoder, which takes too narrow a
+ * view of what a client may send: it ends a connection over the payload of a CONNECT that is no object, or over an
+ * event with a reserved name, where that is for the namespace to decide. Packets with attachments are left to it.
  *
- * Text packets are read here and not by socket.io's decoder, which takes too narrow a view of what a client may send: it
- * ends a connection over the payload of a CONNECT that is no object, or over an event with a reserved name, where that
- * is for the namespace to decide. Only packets with attachments, which are rare, need a decoder of their own.
+ * @returns the packet, or the decoder that waits for its attachments
+ * @throws on what is no packet
  */
-export class PacketReader {
-  #attachments: Decoder | null = null;
+export function readPacket(message: string | Buffer): Packet | Decoder {
+  if (typeof message !== "string") throw new Error("attachment without a packet");
+  const type = message.charCodeAt(0) - 0x30;
+  if (type !== PacketType.BINARY_EVENT && type !== PacketType.BINARY_ACK) return readText(type, message);
+  const decoder = new Decoder();
+  decoder.add(message);
+  return decoder;
+}
 
-  /** Takes one message; null when attachments are still to come. Throws on what is no packet. */
-  read(message: string | Buffer): Packet | null {
-    if (this.#attachments !== null) return this.#next(this.#attachments, message);
-    if (typeof message !== "string") throw new Error("attachment without a packet");
-    const type = message.charCodeAt(0) - 0x30;
-    if (type !== PacketType.BINARY_EVENT && type !== PacketType.BINARY_ACK) return readText(type, message);
-    this.#attachments = new Decoder();
-    return this.#next(this.#attachments, message);
-  }
-
-  #next(decoder: Decoder, message: string | Buffer): Packet | null {
-    let packet: Packet | null = null;
-    decoder.once("decoded", (decoded) => {
-      packet = decoded;
-    });
-    decoder.add(message);
-    decoder.off("decoded");
-    if (packet !== null) this.#attachments = null;
-    return packet;
-  }
+/**
+ * Gives a decoder its next attachment.
+ *
+ * @returns the packet once it is complete, until then null
+ * @throws on text
+ */
+export function readAttachment(decoder: Decoder, message: string | Buffer): Packet | null {
+  let packet: Packet | null = null;
+  decoder.once("decoded", (decoded) => {
+    packet = decoded;
+  });
+  decoder.add(message);
+  decoder.off("decoded");
+  return packet;
 }
 
 /** `<type>[<namespace>,][<id>][<JSON>]` */

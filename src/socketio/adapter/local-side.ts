@@ -74,8 +74,10 @@ function optionsOf(message: {
   };
 }
 
-/** Credentials a client brought stay on its node. */
+/** What another node may know of a socket. Credentials the client brought stay here. */
 function detailsOf(local: LocalSide, { id, handshake, data }: Socket) {
+  const { time, address, xdomain, secure, issued, url, query } = handshake;
   const { authorization: _, cookie: __, ...headers } = handshake.headers;
-  return { id, handshake: { ...handshake, headers, auth: {} }, rooms: [...local.roomsOf(id)], data };
+  const told = { headers, time, address, xdomain, secure, issued, url, query, auth: {} };
+  return { id, handshake: told, rooms: [...local.roomsOf(id)], data };
 }
