@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { firstConversation } from "../../src/protocols/tracker/first-conversation.ts";
+import { freshDatabase, postgresUrl } from "../support/postgres.ts";
+import { type GatewayProcess, projectRoot, startProcess } from "../support/process.ts";
+import { freshPrefix, testRedis } from "../support/redis.ts";
+
+const redis = await testRedis();
+let folder = "";
+let executable = "";
+let commit = "";
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "patchbay-executable-"));
+  executable = join(folder, "patchbay");
+  commit = Bun.spawnSync(["git", "rev-parse", "--short", "HEAD"], { cwd: projectRoot }).stdout.toString().trim();
+  const build = Bun.spawn([process.execPath, "src/build.ts", "--outfile", executable], { cwd: projectRoot });
+  expect(await build.exited).toBe(0);
+}, 120_000);
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Runs it in an empty folder of its own with nothing in the environment but the given settings. */
+async function serve(env: Record<string, string>): Promise<GatewayProcess & { cwd: string }> {
+  const cwd = await mkdtemp(join(folder, "empty-"));
+  const gateway = await startProcess({
+    command: [executable, "serve"],
+    cwd,
+    dataDir: "data",
+    env: { PATH: "", ...env },
+  });
+  return { ...gateway, cwd };
+}
+
+/** What Alice saw, as event names, when the conversation of the README was pasted. */
+async function converse(url: string): Promise<string[]> {
+  const shell = Bun.spawn(["bash", "-c", firstConversation(url)], { stdout: "pipe", stderr: "inherit" });
+  const seen = await new Response(shell.stdout).text();
+  return seen
+    .trim()
+    .split("\n")
+    .map((packet) => packet.replace(/\b\d{6}\b/g, "<pin>"));
+}
+
+const conversation = [
+  '42["room",{"details":{"type":"joined_room","msg":"alice has joined room <pin>"}}]',
+  '42["room",{"details":{"type":"joined_room","msg":"bobby has joined room <pin>"}}]',
+  '42["move",{"details":{"type":"success","msg":{"lat":-37.81,"long":144.96}}}]',
+];
+
+describe("the executable", () => {
+  test("holds the tracker conversation on its embedded defaults, twice over a restart", async () => {
+    const first = await serve({});
+    expect(await converse(first.url)).toEqual(conversation);
+    first.child.kill("SIGTERM");
+    expect(await first.child.exited).toBe(0);
+    expect(await readdir(first.cwd)).toEqual(["data"]);
+    const again = await startProcess({
+      command: [executable, "serve"],
+      cwd: first.cwd,
+      dataDir: "data",
+      env: { PATH: "" },
+    });
+    expect(await converse(again.url)).toEqual(conversation);
+    await again.cleanUp();
+  }, 60_000);
+
+  test.if(postgresUrl !== undefined && redis.available)(
+    "holds it on Postgres and Redis",
+    async () => {
+      const database = await freshDatabase("postgres");
+      const keys = freshPrefix(redis.url);
+      const gateway = await serve({
+        DATABASE_URL: database.databaseUrl ?? "",
+        REDIS_URL: redis.url,
+        KEY_PREFIX: keys.keyPrefix,
+      });
+      expect(await converse(gateway.url)).toEqual(conversation);
+      gateway.child.kill("SIGTERM");
+      expect(await gateway.child.exited).toBe(0);
+      await database.remove();
+      await keys.remove();
+    },
+    60_000,
+  );
+
+  test("takes nothing from the folder it runs in", async () => {
+    const cwd = await mkdtemp(join(folder, "foreign-"));
+    await Bun.write(join(cwd, ".env"), "PORT=not-a-port\n");
+    await Bun.write(join(cwd, "bunfig.toml"), 'preload = ["./missing.ts"]\n');
+    const run = Bun.spawn([executable, "check"], { cwd, env: {}, stdout: "pipe", stderr: "pipe" });
+    expect(await run.exited).toBe(0);
+  });
+
+  test("tells its version, commit and runtime", async () => {
+    const run = Bun.spawn([executable, "version"], { cwd: folder, env: {}, stdout: "pipe" });
+    const { version } = await Bun.file(join(projectRoot, "package.json")).json();
+    expect((await new Response(run.stdout).text()).trim()).toBe(`patchbay ${version} (${commit}, Bun ${Bun.version})`);
+  });
+
+  test("is its own health check", async () => {
+    const gateway = await serve({});
+    const check = (port: string) =>
+      Bun.spawn([executable, "healthcheck"], {
+        cwd: folder,
+        env: { INTERNAL_PORT: port },
+        stdout: "ignore",
+        stderr: "ignore",
+      }).exited;
+    expect(await check(new URL(gateway.internalUrl).port)).toBe(0);
+    gateway.child.kill("SIGTERM");
+    await gateway.child.exited;
+    expect(await check(new URL(gateway.internalUrl).port)).toBe(1);
+  }, 60_000);
+});
