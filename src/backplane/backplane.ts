@@ -44,7 +44,7 @@ export interface Topics {
   nodes(): Promise<string[]>;
 }
 
-/** Small records (text fields under a key) that end by themselves. */
+/** Small records (text fields under a key) that end by themselves. The name of a field is any text but the empty one. */
 export interface Records {
   /** Makes the record if the key is free; false if it is taken. Atomic over all nodes. */
   create(key: string, fields: Record<string, string>, ttl: number): Promise<boolean>;
@@ -100,7 +100,8 @@ export interface Presence {
   onLost(listener: (set: string, lost: Present, last: boolean) => void): () => void;
   /**
    * Called on the node that owns a connection when the connection had to be added again: the others had given it up
-   * (`onLost`) because the node was held up or cut off for longer than its lease, or the store had lost its data.
+   * (`onLost`) because the node was held up or cut off for longer than its lease, the store had lost its data, or the
+   * connection joined while the store was away.
    * `first` is true when the member had no other connection, so whoever was told that it left needs to hear otherwise.
    */
   onRestored(listener: (set: string, restored: Present, first: boolean) => void): () => void;

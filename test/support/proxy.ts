@@ -7,6 +7,8 @@ export interface Proxy {
   cut(): void;
   /** Keeps every connection open and takes new ones, but lets no byte through: a peer that is gone without a word. */
   stall(): void;
+  /** Lets through what clients send, but no answer: what is asked for is done and nobody hears of it. */
+  mute(): void;
   /** Lets everything through again. What was under way when it was stalled arrives late. */
   restore(): void;
   /** Open connections. */
@@ -17,7 +19,7 @@ export interface Proxy {
 /** Starts a TCP proxy on 127.0.0.1 in front of any server, such as Redis or Postgres. */
 export async function startProxy(target: { host: string; port: number }): Promise<Proxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
-  let state: "open" | "cut" | "stalled" = "open";
+  let state: "open" | "cut" | "stalled" | "muted" = "open";
 
   const server = createServer((near) => {
     near.on("error", () => {});
@@ -36,18 +38,18 @@ export async function startProxy(target: { host: string; port: number }): Promis
     };
     near.on("close", drop);
     far.on("close", drop);
-    join(near, far);
-    join(far, near);
+    join(near, far, () => state === "stalled");
+    join(far, near, () => state === "stalled" || state === "muted");
   });
 
-  /** Waits while stalled, so that nothing is lost and nothing gets through. */
+  /** What waits to be let through, in order. */
   const held = new Set<() => void>();
-  function join(from: Socket, to: Socket): void {
+  function join(from: Socket, to: Socket, isHeld: () => boolean): void {
     from.on("data", (bytes) => {
       const forward = () => {
         if (!to.destroyed) to.write(bytes);
       };
-      if (state === "stalled") held.add(forward);
+      if (isHeld()) held.add(forward);
       else forward();
     });
   }
@@ -69,6 +71,9 @@ export async function startProxy(target: { host: string; port: number }): Promis
     },
     stall() {
       state = "stalled";
+    },
+    mute() {
+      state = "muted";
     },
     restore() {
       state = "open";

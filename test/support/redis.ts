@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
@@ -133,7 +133,7 @@ export async function startRedisServer(args: readonly string[] = []): Promise<Re
       const started = child;
       for (;;) {
         if (started.exitCode !== null) throw new Error(`redis-server ended with ${started.exitCode}`);
-        if (await listens(port)) return;
+        if (await answers(server.url)) return;
         await Bun.sleep(20);
       }
     },
@@ -160,15 +160,4 @@ export async function freePort(): Promise<number> {
   await new Promise<void>((resolve) => server.close(() => resolve()));
   if (address === null || typeof address === "string") throw new Error("no free port");
   return address.port;
-}
-
-function listens(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.on("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on("error", () => resolve(false));
-  });
 }

@@ -41,9 +41,9 @@ export class MemoryRecords implements Records {
   }
 
   async take(key: string): Promise<Fields | null> {
-    const record = await this.read(key);
+    const record = this.#records.get(key);
     this.#records.delete(key);
-    return record;
+    return record === undefined ? null : Object.fromEntries(record);
   }
 
   async remove(key: string): Promise<boolean> {
