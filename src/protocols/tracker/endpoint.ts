@@ -5,7 +5,7 @@ import type { Log } from "../../observe/log.ts";
 import { type Acknowledge, event, namespace, type SocketIoEndpoint, socketio } from "../../socketio/endpoint.ts";
 import type { Admission } from "./admission.ts";
 import type { Counters } from "./counters.ts";
-import { details, errors, isOutage } from "./errors.ts";
+import { details, errors, publicFault } from "./errors.ts";
 import { limitFault } from "./limits.ts";
 import { type ErrorNotice, Move, RoomId, Token } from "./messages.ts";
 import type { Notices } from "./notices.ts";
@@ -56,52 +56,44 @@ export function endpoint({ settings, cors, clock, log, ...parts }: EndpointParts
         on: {
           join_room: event(
             RoomId,
-            async (peer, pin, acknowledge) => {
-              await tracker.join(peer, pin);
-              succeed(peer, acknowledge);
-            },
+            (peer, pin, acknowledge) => answer(peer, acknowledge, tracker.join(peer, pin)),
             invalid,
           ),
           leave_room: event(
             RoomId,
-            async (peer, pin, acknowledge) => {
-              await tracker.leave(peer, pin);
-              succeed(peer, acknowledge);
-            },
+            (peer, pin, acknowledge) => answer(peer, acknowledge, tracker.leave(peer, pin)),
             invalid,
           ),
           move: event(
             Move,
             (peer, move, acknowledge) => {
-              // Not an async function: a member's move is done before the next one is looked at, without a promise.
+              // A member's move is done on the spot, without a promise.
               const waiting = tracker.move(peer, move);
-              if (waiting) return waiting.then(() => succeed(peer, acknowledge));
+              if (waiting) return answer(peer, acknowledge, waiting);
               succeed(peer, acknowledge);
             },
             invalid,
           ),
           renew_token: event(
             Token,
-            async (peer, token, acknowledge) => {
-              await admission.renew(peer, token);
-              acknowledge({ ok: true });
-            },
+            (peer, token, acknowledge) => answerRenewal(acknowledge, admission.renew(peer, token)),
             (_peer, acknowledge) => acknowledge(failure(errors.fault("invalid_data"))),
           ),
         },
         rate: { perSecond: settings.eventRate, burst: settings.eventBurst },
-        limited(peer, _event, wait) {
+        limited(peer, _event, wait, acknowledge) {
           counters.throttled("events");
-          if (clock.now() - peer.session.toldAt < TELL_INTERVAL) return;
-          peer.session.toldAt = clock.now();
-          refuse(peer, limitFault(wait));
+          const fault = limitFault(wait);
+          const silent = clock.now() - peer.session.toldAt < TELL_INTERVAL;
+          if (!silent) {
+            peer.session.toldAt = clock.now();
+            tell(peer, fault);
+          }
+          decline(peer, fault, acknowledge);
         },
         failed(peer, name, error, acknowledge) {
-          const fault = errors.owns(error) ? error : errors.fault("service_unavailable");
-          if (!errors.owns(error) && !isOutage(error)) log.error({ event: name, error }, "event failed");
-          // A renewal answers by its acknowledgement alone (T-2.27).
-          if (name === "renew_token") acknowledge(failure(fault));
-          else refuse(peer, fault, acknowledge);
+          log.error({ event: name, error }, "event failed");
+          refuse(peer, errors.fault("service_unavailable"), acknowledge);
         },
         async left(peer, reason) {
           counters.closed(reason);
@@ -113,19 +105,52 @@ export function endpoint({ settings, cors, clock, log, ...parts }: EndpointParts
   });
 }
 
-/** The acknowledgement of a success: empty, but for clients that asked for more (T-4.4, T-10.2). */
+/** Waits for what a client asked for and answers it. Rejects with what no client is told. */
+async function answer(peer: TrackerPeer, acknowledge: Acknowledge, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    const fault = publicFault(error);
+    if (!fault) throw error;
+    refuse(peer, fault, acknowledge);
+    return;
+  }
+  succeed(peer, acknowledge);
+}
+
+/** A renewal answers by its acknowledgement alone, and the same to every client (T-2.27). */
+async function answerRenewal(acknowledge: Acknowledge, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    const fault = publicFault(error);
+    if (!fault) throw error;
+    acknowledge(failure(fault));
+    return;
+  }
+  acknowledge({ ok: true });
+}
+
+/** `error` to the caller, then the acknowledgement (T-4.4). */
+function refuse(peer: TrackerPeer, fault: Fault, acknowledge: Acknowledge): void {
+  tell(peer, fault);
+  decline(peer, fault, acknowledge);
+}
+
+function tell(peer: TrackerPeer, fault: Fault): void {
+  const more = peer.session.detailed && fault.retryAfter !== undefined ? { retry_after: fault.retryAfter } : {};
+  peer.emit("error", { details: { ...details(fault), ...more } } satisfies ErrorNotice);
+}
+
+/** Acknowledgements are empty, but for clients that asked for more (T-4.4, T-10.2). */
 function succeed(peer: TrackerPeer, acknowledge: Acknowledge): void {
   if (peer.session.detailed) acknowledge({ ok: true });
   else acknowledge();
 }
 
-/** `error` to the caller, then the acknowledgement (T-4.4, T-10.2). */
-function refuse(peer: TrackerPeer, fault: Fault, acknowledge?: Acknowledge): void {
-  const { detailed } = peer.session;
-  const more = detailed && fault.retryAfter !== undefined ? { retry_after: fault.retryAfter } : {};
-  peer.emit("error", { details: { ...details(fault), ...more } } satisfies ErrorNotice);
-  if (detailed) acknowledge?.(failure(fault));
-  else acknowledge?.();
+function decline(peer: TrackerPeer, fault: Fault, acknowledge: Acknowledge): void {
+  if (peer.session.detailed) acknowledge(failure(fault));
+  else acknowledge();
 }
 
 const failure = (fault: Fault) => ({ ok: false, error: details(fault) });

@@ -43,3 +43,9 @@ export function isOutage(error: unknown): boolean {
     error instanceof PasswordsBusy
   );
 }
+
+/** What a client is told of an error; null for a fault of ours, which it is not told. */
+export function publicFault(error: unknown): Fault<ErrorCode> | null {
+  if (errors.owns(error)) return error;
+  return isOutage(error) ? errors.fault("service_unavailable", { cause: error }) : null;
+}

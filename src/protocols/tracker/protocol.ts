@@ -1,7 +1,7 @@
 import { createVerifier } from "../../accounts/verifier.ts";
 import type { CorsPolicy } from "../../http/cors.ts";
 import { type Core, defineProtocol, type Surface } from "../protocol.ts";
-import { Admission, newAdmissionState } from "./admission.ts";
+import { Admission } from "./admission.ts";
 import { Counters } from "./counters.ts";
 import { endpoint } from "./endpoint.ts";
 import { firstConversation } from "./first-conversation.ts";
@@ -16,6 +16,7 @@ import { Presence } from "./presence.ts";
 import { rest } from "./rest.ts";
 import { Resumption } from "./resumption.ts";
 import { Rooms } from "./rooms.ts";
+import type { TrackerPeer } from "./session.ts";
 import { checkSettings, type TrackerSettings, trackerSection } from "./settings.ts";
 import { Tracker } from "./tracker.ts";
 
@@ -62,7 +63,7 @@ function build(core: Core<TrackerSettings>): Surface {
   const admission = new Admission(
     { identity, presence, counters, clock, log },
     { cors, grace: settings.tokenGrace },
-    core.keep("admission", newAdmissionState),
+    core.keep("peers", () => new Set<TrackerPeer>()),
   );
   const domain = new Tracker(
     { log, rooms, members, positions, guesses, resumption, presence, notices, counters },

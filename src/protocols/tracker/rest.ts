@@ -4,7 +4,7 @@ import { BodyTooLarge } from "../../http/body.ts";
 import type { CorsPolicy } from "../../http/cors.ts";
 import type { RestSurface, Route, RouteContext } from "../../http/routes.ts";
 import { formBody, InvalidBody, jsonBody } from "./bodies.ts";
-import { details, errors, isOutage } from "./errors.ts";
+import { details, errors, publicFault } from "./errors.ts";
 import type { Identity } from "./identity.ts";
 import { type Limits, quotas } from "./limits.ts";
 import { type Logins, utc } from "./logins.ts";
@@ -126,8 +126,8 @@ function onError(error: unknown): Response {
     return Response.json({ detail: more.length === 0 ? only : error.faults }, { status: 400 });
   }
   if (error instanceof BodyTooLarge) return Response.json({ detail: "Request Entity Too Large" }, { status: 413 });
-  const fault = isOutage(error) ? errors.fault("service_unavailable") : error;
-  if (!errors.owns(fault)) return Response.json({ detail: "Internal Server Error" }, { status: 500 });
+  const fault = publicFault(error);
+  if (!fault) return Response.json({ detail: "Internal Server Error" }, { status: 500 });
   if (fault.code !== "rate_limit_exceeded")
     return Response.json({ details: details(fault) }, { status: fault.row.status });
   const headers = { "retry-after": String(fault.retryAfter ?? 1) };

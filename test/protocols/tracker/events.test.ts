@@ -324,6 +324,7 @@ describe("rates", () => {
     for (let i = 0; i < 9; i++) raw.send(`42["leave_room",""]`);
     for (let i = 0; i < 5; i++) raw.send(`422["leave_room",""]`);
     expect(await raw.next()).toBe(`42${JSON.stringify(RATE_LIMITED)}`);
+    for (let i = 0; i < 5; i++) expect(await raw.next()).toBe("432[]");
     raw.close();
   });
 
