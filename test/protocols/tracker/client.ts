@@ -123,14 +123,9 @@ export class Client {
     this.socket.close();
   }
 
-  /** Vanishes without one, as after a network drop: the transport ends below the client. */
+  /** Vanishes without a word, as in a network drop: the connection below the client breaks. WebSocket only. */
   drop(): void {
-    const transport = this.socket.io.engine.transport as unknown as {
-      ws?: { close(code?: number): void };
-      close(): void;
-    };
-    if (transport.ws) transport.ws.close(4000);
-    else transport.close();
+    (this.socket.io.engine.transport as unknown as { ws: { terminate(): void } }).ws.terminate();
   }
 }
 
