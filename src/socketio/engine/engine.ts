@@ -1,18 +1,26 @@
 import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
-import { socketHandlers } from "../../websocket.ts";
+import { type Socket, socketHandlers } from "../../websocket.ts";
 import { Deadlines } from "./deadlines.ts";
-import { ENDINGS } from "./ending.ts";
-import { type ClientAddress, type ConnectionError, Gate } from "./gate.ts";
+import { type CloseReason, ENDINGS, type Ending } from "./ending.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import type { Host, Opening } from "./host.ts";
 import { type BunServer, type EngineOptions, type Settings, settle } from "./options.ts";
 import { MESSAGE } from "./packet.ts";
 import type { Probe } from "./probe.ts";
-import { EngineSocket, type Host, type Opening } from "./socket.ts";
+import { pathOf } from "./request.ts";
+import { type ClientAddress, type ConnectionError, Router } from "./router.ts";
+import { EngineSocket } from "./socket.ts";
 import { WEBSOCKET_LIMITS, WebSocketTransport } from "./websocket.ts";
+
+/** What Bun takes by default. */
+const BUN_MAX_BODY = 128 * 1024 * 1024;
 
 /** Milliseconds between looks at the backlog of sockets while something is published. */
 const BACKLOG_CHECK = 1000;
+
+/** Endings a polling client without a pending poll learns of at its next one; after others it finds its sid unknown. */
+const TOLD_LATER: ReadonlySet<CloseReason> = new Set<CloseReason>(["forced close", "slow reader"]);
 
 type EngineEvents = {
   connection: [socket: EngineSocket, request: Request, server: BunServer];
@@ -29,11 +37,11 @@ let engines = 0;
 export class Engine extends EventEmitter<EngineEvents> {
   readonly opts: Settings;
   readonly #sessions = new Map<string, EngineSocket>();
-  /** Sids of sessions that are over while their polling clients have not heard of it yet. */
+  /** Sessions that are over while their polling clients have not heard of it. */
   readonly #untold = new Map<string, EngineSocket>();
-  readonly #forgetUntold: Deadlines<string>;
+  readonly #forgetUntold: Deadlines<EngineSocket>;
   readonly #host: Host;
-  readonly #gate: Gate;
+  readonly #router: Router;
   readonly #prefix = `e${(engines++).toString(36)}:`;
   #server: BunServer | null = null;
   #checking = false;
@@ -43,19 +51,20 @@ export class Engine extends EventEmitter<EngineEvents> {
     const settings = settle(options);
     const { clock, pingInterval, pingTimeout, upgradeTimeout } = settings;
     this.opts = settings;
-    this.#forgetUntold = new Deadlines(clock, pingTimeout, (sid) => this.#untold.delete(sid));
+    this.#forgetUntold = new Deadlines(clock, pingTimeout, (socket) => this.#untold.delete(socket.id));
     this.#host = {
       settings,
       heartbeat: new Heartbeat(clock, pingInterval, pingTimeout),
       probes: new Deadlines<Probe>(clock, upgradeTimeout, (probe) => probe.cancel(ENDINGS.closed.code)),
       topic: (name) => this.#prefix + name,
-      publish: (topic, data) => this.publish(topic, data),
-      ended: (socket, untold) => this.#ended(socket, untold),
+      publish: (topic, data, except) => this.#publish(topic, data, except),
+      ended: (socket, ending, told) => this.#ended(socket, ending, told),
       fault: (error, socket) => this.#fault(error, socket),
     };
-    this.#gate = new Gate(settings, {
+    this.#router = new Router(settings, {
       find: (sid) => this.#sessions.get(sid),
-      takeUntold: (sid) => this.#takeUntold(sid),
+      findUntold: (sid) => this.#untold.get(sid),
+      told: (socket) => this.#forget(socket),
       open: (opening) => this.#open(opening),
       opened: (socket, request, server) => this.#opened(socket, request, server),
       refused: (error) => this.#tell(() => this.emit("connection_error", error)),
@@ -80,7 +89,7 @@ export class Engine extends EventEmitter<EngineEvents> {
   async handleRequest(request: Request, server: BunServer, client?: ClientAddress): Promise<Response> {
     this.#server = server;
     try {
-      return await this.#gate.handle(request, server, client);
+      return await this.#router.handle(request, server, client);
     } catch (error) {
       this.#fault(error, null);
       return new Response(null, { status: 500 });
@@ -89,9 +98,7 @@ export class Engine extends EventEmitter<EngineEvents> {
 
   /** Sends a message to all live sessions subscribed to a topic, encoded once. */
   publish(topic: string, data: string): void {
-    if (this.#server === null) return;
-    this.#server.publish(this.#prefix + topic, MESSAGE + data);
-    this.#checkBacklogs();
+    this.#publish(topic, data, null);
   }
 
   /** Number of live sessions subscribed to a topic. */
@@ -110,13 +117,14 @@ export class Engine extends EventEmitter<EngineEvents> {
     const bare = path.replace(/\/$/, "");
     return {
       fetch: (request: Request, server: BunServer): Response | Promise<Response> => {
-        const { pathname } = new URL(request.url);
+        const [pathname] = pathOf(request.url).split("?", 1);
         if (pathname === bare || pathname === `${bare}/`) return this.handleRequest(request, server);
         return new Response(null, { status: 404 });
       },
       websocket: { ...socketHandlers, ...WEBSOCKET_LIMITS, maxPayloadLength: maxHttpBufferSize },
       idleTimeout: Math.min(255, Math.ceil((2 * pingInterval) / 1000)),
-      maxRequestBodySize: maxHttpBufferSize,
+      // The engine limits bodies itself, ending the session as well; Bun would only answer.
+      maxRequestBodySize: Math.max(BUN_MAX_BODY, maxHttpBufferSize),
     };
   }
 
@@ -137,19 +145,24 @@ export class Engine extends EventEmitter<EngineEvents> {
     socket.announceLive();
   }
 
-  #ended(socket: EngineSocket, untold: boolean): void {
+  #ended(socket: EngineSocket, ending: Ending, told: boolean): void {
     this.#sessions.delete(socket.id);
-    if (untold) {
+    if (!told && TOLD_LATER.has(ending.reason)) {
       this.#untold.set(socket.id, socket);
-      this.#forgetUntold.set(socket.id);
+      this.#forgetUntold.set(socket);
     }
-    if (socket.closeCode === ENDINGS.slow.code) this.#tell(() => this.emit("slow", socket));
+    if (ending === ENDINGS.slow) this.#tell(() => this.emit("slow", socket));
   }
 
-  #takeUntold(sid: string): EngineSocket | undefined {
-    const socket = this.#untold.get(sid);
-    if (this.#untold.delete(sid)) this.#forgetUntold.delete(sid);
-    return socket;
+  #forget(socket: EngineSocket): void {
+    this.#untold.delete(socket.id);
+    this.#forgetUntold.delete(socket);
+  }
+
+  #publish(topic: string, data: string, except: Socket | null): void {
+    if (except) except.publish(this.#prefix + topic, MESSAGE + data);
+    else this.#server?.publish(this.#prefix + topic, MESSAGE + data);
+    this.#checkBacklogs();
   }
 
   /** Looks, some time after a publish, for sockets whose backlog it made too long. */

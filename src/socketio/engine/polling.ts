@@ -1,7 +1,7 @@
 import { readBody } from "./body.ts";
 import { ENDINGS, type Ending } from "./ending.ts";
 import { CLOSE, NOOP, type Outgoing } from "./packet.ts";
-import { badRequest, payloadTooLarge } from "./refusal.ts";
+import { badRequest, payloadTooLarge, REFUSALS, refuse } from "./refusal.ts";
 import type { EngineSocket } from "./socket.ts";
 import type { Transport } from "./transport.ts";
 
@@ -39,9 +39,10 @@ export class PollingTransport implements Transport {
     this.#outbox.push(packet);
     this.#bytes += Buffer.byteLength(packet);
     if (sent) this.#callbacks.push(sent);
-    if (this.#poll === null) {
-      if (this.#bytes > this.#socket.maxOutboxBytes) this.#socket.end(ENDINGS.slow);
-    } else if (!this.#flushing) {
+    if (this.#bytes > this.#socket.maxOutboxBytes) {
+      if (this.#poll === null) this.#socket.end(ENDINGS.slow);
+      else this.#flush();
+    } else if (this.#poll !== null && !this.#flushing) {
       // Everything written in one go leaves in one answer.
       this.#flushing = true;
       queueMicrotask(() => this.#flush());
@@ -105,7 +106,8 @@ export class PollingTransport implements Transport {
         this.#socket.end(ENDINGS.oversize);
         return payloadTooLarge(headers);
       }
-      const binary = request.headers.get("content-type") === "application/octet-stream";
+      if (this.#socket.readyState === "closed") return refuse(REFUSALS.unknownSession, headers);
+      const binary = request.headers.get("content-type")?.startsWith("application/octet-stream") ?? false;
       const packets = this.#socket.codec.decodePayload(body, binary);
       if (packets === null) {
         this.#socket.end(ENDINGS.malformed);

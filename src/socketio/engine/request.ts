@@ -1,3 +1,5 @@
+import { intern } from "./intern.ts";
+
 /** What is kept of the request that opened a session, in the shape Socket.IO reads. */
 export interface EngineRequest {
   /** Path and query, as `IncomingMessage.url` has it. */
@@ -23,11 +25,11 @@ const ENCRYPTED = Object.freeze({ encrypted: true });
 /** Copies what Socket.IO needs out of a request, so that the request itself can go. */
 export function keepRequest(request: Request, query: URLSearchParams, secure?: boolean): EngineRequest {
   const headers: Record<string, string> = {};
-  for (const [name, value] of request.headers) if (!HOP_BY_HOP.has(name)) headers[name] = value;
+  for (const [name, value] of request.headers) if (!HOP_BY_HOP.has(name)) headers[name] = intern(value);
   return {
-    url: request.url.slice(request.url.indexOf("/", request.url.indexOf("//") + 2)),
+    url: pathOf(request.url),
     headers,
-    _query: Object.fromEntries(query),
+    _query: Object.fromEntries(Array.from(query, ([name, value]) => [name, intern(value)])),
     connection: (secure ?? request.url.startsWith("https:")) ? ENCRYPTED : PLAIN,
   };
 }
@@ -40,4 +42,9 @@ export function asksForWebSocket(request: Request): boolean {
 /** True for a client that will not use its connection again. */
 export function asksToClose(request: Request): boolean {
   return /\bclose\b/i.test(request.headers.get("connection") ?? "");
+}
+
+/** Path and query of a URL. A request with a bad `Host` header has nothing in front of them, and `URL` rejects it. */
+export function pathOf(url: string): string {
+  return url.replace(/^\w+:\/\/[^/?]*/, "");
 }

@@ -1,10 +1,9 @@
 import { EventEmitter } from "node:events";
 import type { Cancel } from "../../clock.ts";
 import type { Socket } from "../../websocket.ts";
-import type { Deadlines } from "./deadlines.ts";
 import { type CloseReason, ENDINGS, type EndedBy, type Ending } from "./ending.ts";
-import type { Beating, Heartbeat } from "./heartbeat.ts";
-import type { Settings } from "./options.ts";
+import type { Beating } from "./heartbeat.ts";
+import type { Host, Opening } from "./host.ts";
 import { CLOSE, type Codec, MESSAGE, type Packet, PING, PONG, type Revision } from "./packet.ts";
 import { PollingTransport } from "./polling.ts";
 import type { Probe, Upgrading } from "./probe.ts";
@@ -14,35 +13,11 @@ import { revision4 } from "./revision-4.ts";
 import type { Transport } from "./transport.ts";
 import { WebSocketTransport } from "./websocket.ts";
 
-/** What a session needs of its engine. */
-export interface Host {
-  readonly settings: Settings;
-  readonly heartbeat: Heartbeat;
-  readonly probes: Deadlines<Probe>;
-  /** The name a topic of this engine has on the Bun server. */
-  topic(name: string): string;
-  publish(topic: string, data: string): void;
-  /** The session is over. `untold` when its client polls and has still to be told so. */
-  ended(socket: EngineSocket, untold: boolean): void;
-  /** A listener threw. */
-  fault(error: unknown, socket: EngineSocket): void;
-}
-
-/** How a session comes into being. */
-export interface Opening {
-  readonly id: string;
-  readonly protocol: Revision;
-  readonly request: EngineRequest;
-  readonly address: string;
-  /** The WebSocket it opens on; without one it starts on polling. */
-  readonly ws?: Socket;
-}
-
 /** Milliseconds a closing session waits for a client to take what was written, as in engine.io for Node. */
 const CLOSE_TIMEOUT = 30_000;
 
-/** Endings a polling client without a pending poll learns of at its next one; after others it finds its sid unknown. */
-const TOLD_LATER: ReadonlySet<CloseReason> = new Set<CloseReason>(["forced close", "slow reader"]);
+/** A message on its way out. */
+export type MessageData = string | ArrayBuffer | ArrayBufferView;
 
 type SocketEvents = {
   /** A message: text, or the bytes of a binary one. */
@@ -58,7 +33,10 @@ type SocketEvents = {
   error: [error: Error];
 };
 
-/** One Engine.IO session: the `conn` of Socket.IO. */
+/**
+ * One Engine.IO session, the `conn` of Socket.IO. Its listeners may throw: that ends this session with the reason
+ * `listener fault`, and the engine emits `fault`.
+ */
 export class EngineSocket extends EventEmitter<SocketEvents> implements Beating, Upgrading {
   readonly id: string;
   readonly protocol: Revision;
@@ -67,12 +45,9 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
   /** `closing`: nothing more is taken or sent, but what was written still goes out. */
   readyState: "open" | "closing" | "closed" = "open";
   transport: Transport;
-  /** Who ended the session; null while it lives. */
-  endedBy: EndedBy | null = null;
-  /** Code of the close frame, sent or received. */
-  closeCode: number | undefined = undefined;
 
   readonly #host: Host;
+  #ending: Ending | null = null;
   /** Subscriptions that wait for the session to go live; Bun keeps them from then on. */
   #topics: Set<string> | null = null;
   #probe: Probe | null = null;
@@ -85,19 +60,13 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
     this.protocol = opening.protocol;
     this.request = opening.request;
     this.remoteAddress = opening.address;
-    if (opening.ws) {
-      const transport = new WebSocketTransport(this, opening.ws);
-      opening.ws.data = transport;
-      this.transport = transport;
-    } else {
-      this.transport = new PollingTransport(this);
-    }
+    this.transport = opening.ws ? WebSocketTransport.take(opening.ws, this) : new PollingTransport(this);
     host.heartbeat.add(this);
   }
 
   /** True while the transport is a WebSocket and nothing waits in front of it, so that native publishes keep order. */
   get live(): boolean {
-    return this.readyState === "open" && this.transport instanceof WebSocketTransport;
+    return this.#native !== null;
   }
 
   /** Bytes that wait for the client to take them. */
@@ -105,8 +74,18 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
     return this.transport.bufferedBytes;
   }
 
+  /** Who ended the session; null while it lives. */
+  get endedBy(): EndedBy | null {
+    return this.#ending?.by ?? null;
+  }
+
+  /** Code of the close frame, sent or received; undefined while the session lives. */
+  get closeCode(): number | undefined {
+    return this.#ending?.code;
+  }
+
   /** Sends a message. `sent` is called once it was handed to the connection. Does nothing on a session that ends. */
-  write(data: string | ArrayBuffer | ArrayBufferView, _options?: unknown, sent?: () => void): this {
+  write(data: MessageData, _options?: unknown, sent?: () => void): this {
     if (this.readyState === "open") {
       this.transport.send(typeof data === "string" ? MESSAGE + data : toBuffer(data), sent);
     }
@@ -114,14 +93,15 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
   }
 
   /** The same as `write`. */
-  send(data: string | ArrayBuffer | ArrayBufferView, options?: unknown, sent?: () => void): this {
+  send(data: MessageData, options?: unknown, sent?: () => void): this {
     return this.write(data, options, sent);
   }
 
-  /** Joins a topic: once live, the session gets what is published there. */
+  /** Joins a topic: while live, the session gets what is published there. */
   subscribe(topic: string): void {
-    if (this.#native) this.#native.subscribe(this.#host.topic(topic));
-    else if (this.readyState === "open") {
+    if (this.#native) {
+      this.#native.subscribe(this.#host.topic(topic));
+    } else if (this.readyState === "open") {
       this.#topics ??= new Set();
       this.#topics.add(topic);
     }
@@ -134,8 +114,8 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
 
   /** Publishes a message to every live subscriber of a topic but this session. */
   publish(topic: string, data: string): void {
-    if (this.#native) this.#native.publish(this.#host.topic(topic), MESSAGE + data);
-    else this.#host.publish(topic, data);
+    // One that is not live is not subscribed either.
+    this.#host.publish(topic, data, this.#native);
   }
 
   /** Ends the session once the client has taken what was written, or at once and without that if `discard`. */
@@ -146,18 +126,20 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
 
   /**
    * Ends the session when the client has taken everything written so far, at the latest after `timeout` ms. Nothing is
-   * written or taken in meanwhile.
+   * written, published or taken in meanwhile.
    */
   closeAfterFlush(timeout: number): void {
     if (this.readyState !== "open") return;
+    const native = this.#native;
     this.readyState = "closing";
     this.#cancelClose = this.#host.settings.clock.after(timeout, () => this.end(ENDINGS.closed));
     this.#closeIfFlushed();
+    if (native?.readyState === WebSocket.OPEN) for (const topic of native.subscriptions) native.unsubscribe(topic);
   }
 
   /**
-   * Ends the session now; what the client has not taken is lost to it. A WebSocket gets a close frame with this code
-   * and reason, a polling client a close packet at its pending or next poll. Clients report `transport close`.
+   * Ends the session now; what the client has not taken may be lost to it. A WebSocket gets a close frame with this
+   * code and reason, a polling client a close packet at its pending or next poll. Clients report `transport close`.
    */
   terminate(code: number = ENDINGS.closed.code, reason?: string): void {
     this.end({ ...ENDINGS.closed, code, ...(reason !== undefined && { text: reason }) });
@@ -189,7 +171,7 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
     this.#host.heartbeat.heard(this, packet.type);
     switch (packet.type) {
       case MESSAGE:
-        if (this.readyState === "open") this.#guard(() => this.emit("data", packet.data));
+        if (this.readyState === "open") this.#tell(() => this.emit("data", packet.data));
         break;
       case PING:
         if (this.protocol === 3) this.transport.send(`${PONG}${packet.data}`);
@@ -204,10 +186,12 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
     }
   }
 
+  /** For revision 4, by the heartbeat. */
   ping(): void {
     if (this.readyState === "open") this.transport.send(PING);
   }
 
+  /** By the heartbeat. */
   timeOut(): void {
     this.end(ENDINGS.silent);
   }
@@ -228,13 +212,13 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
     if (!(this.transport instanceof PollingTransport)) return;
     this.#dropProbe();
     const { packets, callbacks } = this.transport.release();
-    const transport = new WebSocketTransport(this, ws);
-    ws.data = transport;
+    const transport = WebSocketTransport.take(ws, this);
     this.transport = transport;
     for (const packet of packets) transport.send(packet);
-    for (const sent of callbacks) this.confirm(sent);
-    this.#goLive();
-    this.#guard(() => this.emit("upgrade", transport));
+    if (this.#topics) for (const topic of this.#topics) this.#native?.subscribe(this.#host.topic(topic));
+    this.#topics = null;
+    for (const sent of callbacks) this.#tell(sent);
+    this.#tell(() => this.emit("upgrade", transport));
     this.announceLive();
     this.#closeIfFlushed();
   }
@@ -248,17 +232,13 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
 
   /** Tells listeners that the session is live, if it is. */
   announceLive(): void {
-    if (this.live) this.#guard(() => this.emit("live"));
+    if (this.live) this.#tell(() => this.emit("live"));
   }
 
-  confirm(sent: () => void): void {
-    this.#guard(sent);
-  }
-
-  /** Everything written was taken. */
+  /** The client has taken everything written; `callbacks` wait for that. */
   drained(callbacks: readonly (() => void)[]): void {
-    for (const sent of callbacks) this.confirm(sent);
-    if (this.readyState === "open") this.#guard(() => this.emit("drain"));
+    for (const sent of callbacks) this.#tell(sent);
+    if (this.readyState === "open") this.#tell(() => this.emit("drain"));
     this.#closeIfFlushed();
   }
 
@@ -266,27 +246,21 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
   end(ending: Ending): void {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
-    this.endedBy = ending.by;
-    this.closeCode = ending.code;
-    this.#cancelClose?.();
+    this.#ending = ending;
     this.#topics = null;
+    this.#cancelClose?.();
     this.#host.heartbeat.remove(this);
-    const told = this.transport.end(ending);
-    this.#host.ended(this, !told && TOLD_LATER.has(ending.reason));
     const probe = this.#probe;
     this.#dropProbe();
+    const told = this.transport.end(ending);
     probe?.cancel(ending.code);
-    this.#guard(() => this.emit("close", ending.reason, ending.text));
+    this.#host.ended(this, ending, told);
+    this.#tell(() => this.emit("close", ending.reason, ending.text));
   }
 
+  /** The WebSocket, while native publishes may go to it. */
   get #native(): Socket | null {
-    return this.live ? (this.transport as WebSocketTransport).ws : null;
-  }
-
-  #goLive(): void {
-    const topics = this.#topics;
-    this.#topics = null;
-    if (topics) for (const topic of topics) this.#native?.subscribe(this.#host.topic(topic));
+    return this.readyState === "open" && this.transport instanceof WebSocketTransport ? this.transport.ws : null;
   }
 
   #dropProbe(): void {
@@ -294,12 +268,13 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
     this.#probe = null;
   }
 
-  /** A client in the middle of an upgrade polls no more; it is told when it has arrived on its WebSocket. */
+  /** A client in the middle of an upgrade has stopped polling; it is told when it has arrived on its WebSocket. */
   #closeIfFlushed(): void {
     if (this.readyState === "closing" && this.#probe === null && this.bufferedBytes === 0) this.end(ENDINGS.closed);
   }
 
-  #guard(task: () => void): void {
+  /** Runs what belongs to the application. */
+  #tell(task: () => void): void {
     try {
       task();
     } catch (error) {

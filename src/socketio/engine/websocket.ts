@@ -15,18 +15,33 @@ export const WEBSOCKET_LIMITS = {
   perMessageDeflate: false,
 } as const;
 
-/** A WebSocket that carries a session. It keeps no queue of its own: Bun's is the only one, so that frames sent and
- * frames published leave in the order of the calls. */
+/**
+ * A WebSocket that carries a session. It keeps no queue of its own: Bun's is the only one, so that frames sent and frames
+ * published leave in the order of the calls.
+ */
 export class WebSocketTransport implements Transport, SocketOwner {
-  readonly name = "websocket";
   readonly ws: Socket;
   readonly #socket: EngineSocket;
-  writable = true;
   #callbacks: (() => void)[] | null = null;
 
-  constructor(socket: EngineSocket, ws: Socket) {
-    this.#socket = socket;
+  constructor(ws: Socket, socket: EngineSocket) {
     this.ws = ws;
+    this.#socket = socket;
+  }
+
+  /** Makes a WebSocket the transport of a session and takes over its events. */
+  static take(ws: Socket, socket: EngineSocket): WebSocketTransport {
+    const transport = new WebSocketTransport(ws, socket);
+    ws.data = transport;
+    return transport;
+  }
+
+  get name(): "websocket" {
+    return "websocket";
+  }
+
+  get writable(): boolean {
+    return this.ws.getBufferedAmount() === 0;
   }
 
   get bufferedBytes(): number {
@@ -36,12 +51,11 @@ export class WebSocketTransport implements Transport, SocketOwner {
   send(packet: Outgoing, sent?: () => void): void {
     const status = this.#write(packet);
     if (status > 0 || packet.length === 0) {
-      if (sent) queueMicrotask(() => this.#socket.confirm(sent));
+      if (sent) queueMicrotask(() => this.#socket.drained([sent]));
     } else if (status === 0) {
       // Dropped: past Bun's own limit. A socket that is gone already has told so by its close event.
       if (this.ws.readyState === WebSocket.OPEN) this.#socket.end(ENDINGS.slow);
     } else {
-      this.writable = false;
       if (sent) {
         this.#callbacks ??= [];
         this.#callbacks.push(sent);
@@ -75,7 +89,6 @@ export class WebSocketTransport implements Transport, SocketOwner {
 
   drain(): void {
     if (this.ws.getBufferedAmount() > 0) return;
-    this.writable = true;
     const callbacks = this.#callbacks ?? [];
     this.#callbacks = null;
     this.#socket.drained(callbacks);
@@ -83,10 +96,7 @@ export class WebSocketTransport implements Transport, SocketOwner {
 
   close(_ws: Socket, code: number, text: string): void {
     this.#callbacks = null;
-    // What Bun itself finds wrong with a frame it reports as 1006 with a sentence, and tells the client the true code.
-    if (code === ABNORMAL && text === "Received too big message") this.#socket.end(ENDINGS.oversize);
-    else if (code === ABNORMAL && text.startsWith("Received")) this.#socket.end(ENDINGS.malformed);
-    else this.#socket.end({ reason: "transport close", by: code === ABNORMAL ? "lost" : "client", code, text });
+    this.#socket.end(endingOf(code, text));
   }
 
   #write(packet: Outgoing): number {
@@ -100,4 +110,13 @@ export class WebSocketTransport implements Transport, SocketOwner {
 function exceeds(data: string | Buffer, limit: number): boolean {
   if (data.length > limit) return true;
   return typeof data === "string" && data.length * 3 > limit && Buffer.byteLength(data) > limit;
+}
+
+/** Reads a close event of Bun, which has sentences of its own for what it found wrong itself. */
+function endingOf(code: number, text: string): Ending {
+  // The client is told 1009 or 1007 in these cases, whatever the event says.
+  if (code === ABNORMAL && text === "Received too big message") return ENDINGS.oversize;
+  if (code === ABNORMAL && text.startsWith("Received")) return ENDINGS.malformed;
+  const by = code === ABNORMAL ? "lost" : text === "Server closed" ? "server" : "client";
+  return { reason: "transport close", by, code, text };
 }

@@ -3,13 +3,14 @@ import type { SocketOwner } from "../../websocket.ts";
 import { sameAddress } from "./address.ts";
 import { Arrival } from "./arrival.ts";
 import { ENDINGS } from "./ending.ts";
+import type { Opening } from "./host.ts";
 import type { BunServer, Settings } from "./options.ts";
 import { CLOSE, OPEN } from "./packet.ts";
 import { PollingTransport, payloadResponse } from "./polling.ts";
 import { Probe } from "./probe.ts";
 import { REFUSALS, type Refusal, refuse } from "./refusal.ts";
 import { asksForWebSocket, asksToClose, keepRequest } from "./request.ts";
-import type { EngineSocket, Opening } from "./socket.ts";
+import type { EngineSocket } from "./socket.ts";
 import type { TransportName } from "./transport.ts";
 
 /** A request that was turned away. */
@@ -18,11 +19,13 @@ export interface ConnectionError extends Refusal {
   readonly context: Readonly<Record<string, unknown>>;
 }
 
-/** What the gate needs of its engine. */
+/** What the router needs of its engine. */
 export interface Sessions {
   find(sid: string): EngineSocket | undefined;
-  /** The session of a polling client that has still to be told of its end; a second call finds nothing. */
-  takeUntold(sid: string): EngineSocket | undefined;
+  /** A session that is over while its polling client has not been told. */
+  findUntold(sid: string): EngineSocket | undefined;
+  /** It was told. */
+  told(socket: EngineSocket): void;
   open(opening: Omit<Opening, "id">): EngineSocket;
   /** The session has sent its open packet. */
   opened(socket: EngineSocket, request: Request, server: BunServer): void;
@@ -35,7 +38,7 @@ export interface ClientAddress {
   readonly secure?: boolean;
 }
 
-/** One request on its way through the gate. */
+/** One request on its way. */
 interface Visit {
   readonly request: Request;
   readonly server: BunServer;
@@ -48,8 +51,8 @@ interface Visit {
   readonly headers: Headers;
 }
 
-/** Lets requests in: to a new session, to one that lives, or not at all. Checks come in the order of engine.io. */
-export class Gate {
+/** Sends each request to a new session, to the one it names, or away. Checks come in the order of engine.io. */
+export class Router {
   readonly #settings: Settings;
   readonly #sessions: Sessions;
 
@@ -124,11 +127,14 @@ export class Gate {
     const { request, server, headers, transport, upgrade } = visit;
     const refusal = upgrade && (await this.#forbidden(visit));
     if (refusal) return refusal;
-    const socket = this.#sessions.find(sid);
+    const socket = this.#sessions.find(sid) ?? this.#sessions.findUntold(sid);
     if (socket === undefined || !this.#mayTouch(socket, visit)) {
-      const ended = !upgrade && request.method === "GET" ? this.#sessions.takeUntold(sid) : undefined;
-      if (ended) return payloadResponse(ended, [CLOSE], headers);
       return this.#refuse(visit, REFUSALS.unknownSession, { sid });
+    }
+    if (socket.readyState === "closed") {
+      if (upgrade || request.method !== "GET") return this.#refuse(visit, REFUSALS.unknownSession, { sid });
+      this.#sessions.told(socket);
+      return payloadResponse(socket, [CLOSE], headers);
     }
     if ((transport === "websocket") !== upgrade) return this.#mismatch(visit);
     if (upgrade) {
