@@ -12,6 +12,7 @@ export interface SemaphoreOptions {
 export class Semaphore {
   readonly #options: SemaphoreOptions;
   readonly #waiting = new Set<() => void>();
+  readonly #idle: (() => void)[] = [];
   #free: number;
 
   constructor(options: SemaphoreOptions) {
@@ -27,6 +28,14 @@ export class Semaphore {
     } finally {
       this.#pass();
     }
+  }
+
+  /** Resolves when nothing runs and nothing waits. */
+  idle(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (this.#free === this.#options.permits) resolve();
+    else this.#idle.push(resolve);
+    return promise;
   }
 
   #turn(): Promise<void> | undefined {
@@ -55,6 +64,7 @@ export class Semaphore {
     const [next] = this.#waiting;
     if (next === undefined) {
       this.#free++;
+      if (this.#free === this.#options.permits) for (const resolve of this.#idle.splice(0)) resolve();
       return;
     }
     this.#waiting.delete(next);

@@ -13,7 +13,7 @@ export class DataFolderInUse extends Error {
  * Throws {@link DataFolderInUse}.
  */
 export function lockFolder(folder: string): () => void {
-  const file = new Sqlite(`${folder}/lock`, { create: true });
+  const file = new Sqlite(`${folder}/db.lock`, { create: true });
   try {
     file.run("PRAGMA busy_timeout = 0");
     file.run("BEGIN EXCLUSIVE");

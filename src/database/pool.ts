@@ -7,8 +7,8 @@ import { statementError } from "./errors.ts";
 import { asTransaction, refuseInsideTransaction } from "./transaction.ts";
 import { maxWaiting, patience } from "./waiting.ts";
 
-/** Seconds that statements under way get when a pool is given up or closed. */
-const endTimeout = 5;
+/** Milliseconds that statements under way get when a pool is given up or closed. */
+const endTimeout = 5_000;
 
 type Call = Parameters<Sql["unsafe"]>;
 type Lose = (reason: DatabaseUnavailable) => void;
@@ -29,6 +29,7 @@ export class Pool {
   readonly #connections: Semaphore;
   readonly #log: Log;
   #current: Sql;
+  #closed = false;
 
   /** `connect` makes a pool of `size` connections; it is called again for each pool that is given up. */
   constructor(connect: () => Sql, size: number, log: Log) {
@@ -56,12 +57,20 @@ export class Pool {
   }
 
   /** Lets statements under way end, for five seconds at most. */
-  close(): Promise<void> {
-    return this.#current.end({ timeout: endTimeout });
+  async close(): Promise<void> {
+    this.#closed = true;
+    // postgres.js would wait the full time for a connection that was lost in mid-statement.
+    await Promise.race([this.#connections.idle(), Bun.sleep(endTimeout)]);
+    await this.#current.end({ timeout: 0 });
+  }
+
+  #admit(): void {
+    refuseInsideTransaction();
+    if (this.#closed) throw new DatabaseUnavailable("the database is closed");
   }
 
   #statement(call: Call) {
-    refuseInsideTransaction();
+    this.#admit();
     return rowsOrValues((prepare) =>
       this.#connections.run(() => {
         const sql = this.#current;
@@ -75,7 +84,7 @@ export class Pool {
    * those for a statement.
    */
   #transaction<T>(body: (tx: TransactionSql) => Promise<T>): Promise<T> {
-    refuseInsideTransaction();
+    this.#admit();
     return this.#connections.run(async () => {
       const sql = this.#current;
       const { promise: lost, reject: lose } = Promise.withResolvers<never>();
@@ -131,7 +140,7 @@ export class Pool {
     const timer = setTimeout(() => {
       this.#giveUp(sql);
       lose(new DatabaseUnavailable("the database does not answer"));
-    }, patience);
+    }, patience).unref();
     return () => clearTimeout(timer);
   }
 
@@ -139,7 +148,9 @@ export class Pool {
     if (sql !== this.#current) return;
     this.#current = this.#connect();
     this.#log.warn({ patience }, "the database does not answer; its connections are given up");
-    sql.end({ timeout: endTimeout }).catch((error) => this.#log.warn({ error }, "old connections did not end well"));
+    sql
+      .end({ timeout: endTimeout / 1000 })
+      .catch((error) => this.#log.warn({ error }, "old connections did not end well"));
   }
 }
 

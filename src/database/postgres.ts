@@ -35,7 +35,7 @@ export function openPostgres(url: string, { log }: { readonly log: Log }): Datab
       try {
         return await work(drizzle({ client: own }) as unknown as Orm);
       } finally {
-        await own.end({ timeout: connectTimeout });
+        await own.end({ timeout: 0 });
       }
     },
     ping: () => answersPing(pool.orm),

@@ -1,0 +1,76 @@
+import { DatabaseUnavailable } from "./database.ts";
+import { refuseInsideTransaction } from "./transaction.ts";
+
+/** How single rows become statements. */
+export interface GatherOptions<Row, Result> {
+  /**
+   * Writes rows in one statement or transaction, all of them or none, and returns one result a row in the same order.
+   */
+  readonly write: (rows: readonly Row[]) => Promise<readonly Result[]>;
+  /** Rows of one statement at most. */
+  readonly maxRows: number;
+  /** Milliseconds a row waits for company when nothing is being written. */
+  readonly maxWait: number;
+  /** Rows that may wait; beyond it callers are turned away. */
+  readonly maxQueued: number;
+}
+
+interface Entry<Row, Result> {
+  readonly row: Row;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/**
+ * Turns simultaneous inserts of single rows into few statements: rows that come while a statement is under way make up
+ * the next one. Returns the function that takes a row and resolves to its result once it is committed.
+ *
+ * A row that the database refuses fails alone. Rejects with `DatabaseUnavailable` when too many rows wait, and when the
+ * store is away; as with any statement, the row may then still have been written.
+ */
+export function gather<Row, Result>(options: GatherOptions<Row, Result>): (row: Row) => Promise<Result> {
+  const { write, maxRows, maxWait, maxQueued } = options;
+  const queue: Entry<Row, Result>[] = [];
+  let writing = false;
+  let timer: Timer | undefined;
+
+  async function drain(): Promise<void> {
+    clearTimeout(timer);
+    timer = undefined;
+    writing = true;
+    while (queue.length > 0) await writeEach(queue.splice(0, maxRows));
+    writing = false;
+  }
+
+  /** Settles every entry; never rejects. Refused rows are found by halves: one bad among n costs about 2 log n tries. */
+  async function writeEach(entries: readonly Entry<Row, Result>[]): Promise<void> {
+    let results: readonly Result[];
+    try {
+      results = await write(entries.map(({ row }) => row));
+    } catch (error) {
+      if (entries.length === 1 || error instanceof DatabaseUnavailable) return rejectAll(entries, error);
+      const half = Math.ceil(entries.length / 2);
+      await writeEach(entries.slice(0, half));
+      return writeEach(entries.slice(half));
+    }
+    if (results.length !== entries.length) {
+      return rejectAll(entries, new Error("a gathered write must return one result for each row"));
+    }
+    for (const [index, { resolve }] of entries.entries()) resolve(results[index] as Result);
+  }
+
+  return async (row) => {
+    // The statement runs outside the caller's transaction, which could not wait for it.
+    refuseInsideTransaction();
+    if (queue.length >= maxQueued) throw new DatabaseUnavailable("too many rows wait to be written");
+    const { promise, resolve, reject } = Promise.withResolvers<Result>();
+    queue.push({ row, resolve, reject });
+    if (!writing && queue.length >= maxRows) void drain();
+    else if (!writing) timer ??= setTimeout(drain, maxWait);
+    return promise;
+  };
+}
+
+function rejectAll(entries: readonly Pick<Entry<unknown, unknown>, "reject">[], error: unknown): void {
+  for (const { reject } of entries) reject(error);
+}
