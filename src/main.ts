@@ -32,6 +32,9 @@ function unknownCommand(name: string): UsageError {
   return new UsageError(`there is no command ${name}${meant === null ? "" : `; did you mean ${meant}?`}`);
 }
 
+/** Errors of the program; the last two are a module's that a developer under `bun --hot` has just broken. */
+const ownFaults = /^((Type|Reference|Range|Syntax)Error|AggregateError|BuildMessage|ResolveMessage)$/;
+
 /** What a person at a shell is told: reasons in words, and a stack only where the program itself is at fault. */
 function explain(error: unknown): string {
   if (error instanceof UsageError) return `patchbay: ${error.message}\nTry: patchbay help`;
@@ -39,7 +42,7 @@ function explain(error: unknown): string {
     const lines = error.faults.map(({ setting, fault, remedy }) => `  ${setting} ${fault}\n    ${remedy}`);
     return ["patchbay cannot start with these settings:", ...lines].join("\n");
   }
-  if (!(error instanceof Error) || /^(Type|Reference|Range|Syntax)Error$/.test(error.name)) return Bun.inspect(error);
+  if (!(error instanceof Error) || ownFaults.test(error.name)) return Bun.inspect(error);
   const reasons: string[] = [];
   for (let reason: unknown = error; reason instanceof Error && reasons.length < 5; reason = reason.cause) {
     if (!reasons.includes(reason.message)) reasons.push(reason.message);

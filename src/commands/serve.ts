@@ -21,11 +21,15 @@ export async function run(_args: readonly string[], env: Record<string, string |
   const log = createLog({ level: logLevel, format: logFormat });
   for (const warning of settings.warnings) log.warn({}, warning);
   process_.patchbay = Gateway.start({ settings, protocols, log });
+  // A start that failed must not stand in the way of the next one, which a reload brings.
+  process_.patchbay.catch(() => delete process_.patchbay);
   const gateway = await process_.patchbay;
   announce(gateway, settings.serves, log, env.NODE_ENV === "production");
   await ended();
   await gateway.stop();
-  return 0;
+  await log.flush();
+  // Under `bun --hot` the watcher of files would keep the process alive.
+  process.exit(0);
 }
 
 /** Resolves at the first signal; the second one ends the process on the spot. */
