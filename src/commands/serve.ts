@@ -1,6 +1,6 @@
 import { loadSettings } from "../config/load.ts";
 import { Gateway } from "../gateway/gateway.ts";
-import { createLog, type Log } from "../observe/log.ts";
+import { createLog, type Log, type RootLog } from "../observe/log.ts";
 import { protocols } from "../protocols/index.ts";
 
 /** The gateway of this process. It lives outside the module because `bun --hot` evaluates modules again. */
@@ -20,6 +20,7 @@ export async function run(_args: readonly string[], env: Record<string, string |
   const { logLevel, logFormat } = settings.gateway;
   const log = createLog({ level: logLevel, format: logFormat });
   for (const warning of settings.warnings) log.warn({}, warning);
+  endOnUnforeseen(log);
   process_.patchbay = Gateway.start({ settings, protocols, log });
   // A start that failed must not stand in the way of the next one, which a reload brings.
   process_.patchbay.catch(() => delete process_.patchbay);
@@ -30,6 +31,17 @@ export async function run(_args: readonly string[], env: Record<string, string |
   await log.flush();
   // Under `bun --hot` the watcher of files would keep the process alive.
   process.exit(0);
+}
+
+/** A fault that nothing caught leaves the state unknown: it is logged, and whoever supervises the process starts it anew. */
+function endOnUnforeseen(log: RootLog): void {
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, async (error: unknown) => {
+      log.fatal({ error }, event);
+      await log.flush();
+      process.exit(1);
+    });
+  }
 }
 
 /** Resolves at the first signal; the second one ends the process on the spot. */

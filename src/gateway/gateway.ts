@@ -11,10 +11,11 @@ import { trustedProxies } from "../http/address.ts";
 import { createHealth, type Health } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import { createMetrics, type Metrics } from "../observe/metrics.ts";
+import { maxDescriptors } from "../observe/process.ts";
 import type { Protocol } from "../protocols/protocol.ts";
 import { drainSockets } from "./drain.ts";
 import { InternalListener } from "./internal.ts";
-import { ConnectionLimits, descriptorLimit } from "./limits.ts";
+import { ConnectionLimits } from "./limits.ts";
 import { Listener } from "./listener.ts";
 import { Patch } from "./patch.ts";
 
@@ -49,7 +50,7 @@ export class Gateway {
     const { log, clock } = options;
     const settings = options.settings.gateway;
     const metrics = createMetrics();
-    const limits = new ConnectionLimits(settings, descriptorLimit(), clock);
+    const limits = new ConnectionLimits(settings, maxDescriptors(), clock);
     this.#options = options;
     this.#database = database;
     this.#backplane = backplane;
@@ -75,10 +76,7 @@ export class Gateway {
     const options = { clock: systemClock, ...given };
     const { log, clock } = options;
     const settings = options.settings.gateway;
-    const stores = await Promise.allSettled([
-      openDatabase(settings, { log }),
-      openBackplane(settings, { log, clock }),
-    ]);
+    const stores = await Promise.allSettled([openDatabase(settings, { log }), openBackplane(settings, { log, clock })]);
     const [database, backplane] = stores;
     try {
       if (database.status === "rejected") throw database.reason;

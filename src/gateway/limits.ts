@@ -1,19 +1,8 @@
-import { readFileSync } from "node:fs";
 import type { Clock } from "../clock.ts";
 import type { GatewaySettings } from "../config/gateway.ts";
 
 /** Descriptors kept free for the listeners, Postgres, Redis, the embedded database and the log. */
 const RESERVED_DESCRIPTORS = 128;
-
-/** Open files this process may have, or null where the system does not tell. */
-export function descriptorLimit(): number | null {
-  try {
-    const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync("/proc/self/limits", "utf8"));
-    return line === null || line[1] === "unlimited" ? null : Number(line[1]);
-  } catch {
-    return null;
-  }
-}
 
 /** Why a new socket is turned away. */
 export type Refusal = "node full" | "address full" | "accepting too fast";

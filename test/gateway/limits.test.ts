@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { ConnectionLimits, descriptorLimit } from "../../src/gateway/limits.ts";
+import { ConnectionLimits } from "../../src/gateway/limits.ts";
 import { ManualClock } from "../support/clock.ts";
 
 const settings = { maxConnections: 3, maxConnectionsPerAddress: 2, acceptRate: 0 };
@@ -37,10 +37,4 @@ test("the file limit of the process caps the node", () => {
   expect(new ConnectionLimits({ ...settings, maxConnections: 50_000 }, 1024, new ManualClock()).maxConnections).toBe(
     896,
   );
-});
-
-test("the file limit is read from the system", () => {
-  const limit = descriptorLimit();
-  if (process.platform === "linux") expect(limit === null || limit > 0).toBe(true);
-  else expect(limit).toBeNull();
 });
