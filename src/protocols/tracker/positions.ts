@@ -80,9 +80,7 @@ export class Positions {
   /** Removes an account's record and position (T-4.10); while the store is away as soon as it is back. */
   async forget(room: Room, account: string): Promise<void> {
     const fields = { [seatField(account)]: null, [positionField(account)]: null };
-    for (const pending of [this.#state.waiting.get(room.instance), this.#state.sent.get(room.instance)]) {
-      pending?.fields.delete(positionField(account));
-    }
+    for (const pending of this.#unwritten(room)) pending.fields.delete(positionField(account));
     try {
       await this.#rooms.write(room, fields);
     } catch (error) {
@@ -93,24 +91,24 @@ export class Positions {
     }
   }
 
+  /** True for an account whose removal still waits to be written. */
+  forgotten(room: Room, account: string): boolean {
+    return this.#unwritten(room).some((pending) => pending.fields.get(seatField(account)) === null);
+  }
+
   /** The account has joined again: a removal that still waits is void. */
   remembered(room: Room, account: string): void {
-    const field = seatField(account);
-    for (const pending of [this.#state.waiting.get(room.instance), this.#state.sent.get(room.instance)]) {
-      if (pending?.fields.get(field) === null) pending.fields.delete(field);
-    }
+    if (!this.forgotten(room, account)) return;
+    for (const pending of this.#unwritten(room)) pending.fields.delete(seatField(account));
   }
 
   /** The newest position of another account than `account` (T-5.6, T-5.8). */
   newestOfOthers(stored: StoredRoom, account: string): Position | null {
     const own = positionField(account);
-    const { instance } = stored.room;
-    // Later sources hold later positions.
-    const unwritten = [
-      ...(this.#state.sent.get(instance)?.fields ?? []),
-      ...(this.#state.waiting.get(instance)?.fields ?? []),
-    ];
-    const fields = new Map<string, string | Position | null>([...Object.entries(stored.fields), ...unwritten]);
+    const fields = new Map<string, string | Position | null>(Object.entries(stored.fields));
+    for (const pending of this.#unwritten(stored.room)) {
+      for (const [field, value] of pending.fields) fields.set(field, value);
+    }
     let newest: Position | null = null;
     for (const [field, value] of fields) {
       if (value === null || field === own || !field.startsWith(positionField(""))) continue;
@@ -127,6 +125,12 @@ export class Positions {
     this.#rest?.();
     this.#rest = null;
     await this.#write();
+  }
+
+  /** Changes of a room that the store may not have yet, older ones first. */
+  #unwritten({ instance }: Room): Pending[] {
+    const { sent, waiting } = this.#state;
+    return [sent.get(instance), waiting.get(instance)].filter((pending) => pending !== undefined);
   }
 
   #pending(room: Room): Pending {

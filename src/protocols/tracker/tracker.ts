@@ -93,7 +93,7 @@ export class Tracker {
     try {
       for (const [pin, instance] of await resumption.take(account)) {
         const stored = await rooms.find(pin);
-        if (stored?.room.instance !== instance || !stored.recorded(account)) continue;
+        if (stored?.room.instance !== instance || !this.#isRecorded(stored, account)) continue;
         await members.prepare(peer, stored);
         if (!peer.socket.connected) return;
         this.#enter(peer, stored);
@@ -132,9 +132,14 @@ export class Tracker {
     const wait = await this.#parts.guesses.blockedFor(account, peer.address);
     if (wait === 0) return;
     const stored = isPin(pin) ? await this.#parts.rooms.find(pin) : null;
-    if (stored?.recorded(account)) return;
+    if (stored && this.#isRecorded(stored, account)) return;
     this.#parts.counters.throttled("join");
     throw limitFault(wait);
+  }
+
+  /** Is the account recorded with the room, and has it not left since the store was last reached? */
+  #isRecorded(stored: StoredRoom, account: string): boolean {
+    return stored.recorded(account) && !this.#parts.positions.forgotten(stored.room, account);
   }
 
   #mustHavePlace(session: Session, pin: string): void {
@@ -146,7 +151,7 @@ export class Tracker {
     const { rooms, members, counters } = this.#parts;
     const pin = move.roomId;
     const stored = isPin(pin) ? await rooms.find(pin) : null;
-    if (!stored?.recorded(peer.session.user.account)) throw errors.fault("no_room");
+    if (!stored || !this.#isRecorded(stored, peer.session.user.account)) throw errors.fault("no_room");
     this.#mustHavePlace(peer.session, pin);
     await members.prepare(peer, stored);
     if (!peer.socket.connected) return;

@@ -161,6 +161,11 @@ export class Stages {
     return (await this.start({ env, clock })) as TimedStage;
   }
 
+  /** Where the file's database is; undefined for an embedded one. */
+  async databaseUrl(): Promise<string | undefined> {
+    return (await this.#database)?.databaseUrl;
+  }
+
   /** Stops every gateway and removes the database. */
   async stop(): Promise<void> {
     for (const stage of this.#running.splice(0)) await stage.stop();
