@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import type { Channel, ChannelEnd } from "../../src/rawsocket/endpoint.ts";
-import { CLOSE, WireClient, type WireFrame } from "../support/wire.ts";
+import type { Channel, ChannelEnd, RawTopics } from "../../src/rawsocket/endpoint.ts";
+import { CLOSE, frameBytes, TEXT, WireClient, type WireFrame } from "../support/wire.ts";
 import { Client } from "./client.ts";
 import { clog } from "./clog.ts";
 import { endpoint, Station } from "./station.ts";
@@ -96,6 +96,10 @@ describe("close", () => {
     expect(await station.metric("rawsocket_closes_total", { by: "server", code: "4000" })).toBe(1);
     expect(station.observed).toBe(0);
     expect(station.mount.size).toBe(0);
+    // A code the endpoint declares has a series of its own, whoever sends it.
+    (await Client.open(station.url())).close(4007);
+    await until(() => ends.length === 4);
+    expect(await station.metric("rawsocket_closes_total", { by: "client", code: "4007" })).toBe(1);
   });
 
   test("a peer that never answers the close is cut off", async () => {
@@ -125,6 +129,50 @@ describe("close while the outbox is full", () => {
     const lines = (await client.rest()).map(line);
     expect(lines.length).toBe(sent + 2);
     expect(lines.slice(-2)).toEqual(["last", "close 4000 bye"]);
+  });
+
+  test("while the close waits, the channel is over: no frame, no task, not listed", async () => {
+    const seen: string[] = [];
+    let topics: RawTopics<unknown> | undefined;
+    const { watched: declared, channels } = watched({
+      mounted: (given) => {
+        topics = given;
+      },
+      received: (_channel, frame) => void seen.push(String(frame)),
+      limits: { maxOutboxBytes: 4_000_000 },
+    });
+    station = Station.start(declared);
+    const client = await WireClient.open(station.url(), { polite: true });
+    client.pause();
+    const channel = channels[0]!;
+    channel.after(1_000, () => seen.push("task"));
+    await clog(channel, 2_000_000);
+    channel.close(4000, "bye", "last");
+    expect([...topics!.channels()]).toEqual([]);
+    await client.write(frameBytes(TEXT, "too late"));
+    await Bun.sleep(10);
+    station.clock.advance(1_500);
+    expect(seen).toEqual([]);
+    client.resume();
+    expect((await client.rest()).slice(-2).map(line)).toEqual(["last", "close 4000 bye"]);
+  });
+
+  test("a peer that is held up in its own sending is read again, so that it sees the close", async () => {
+    const { watched: declared, channels } = watched({
+      received: () => new Promise(() => {}),
+      limits: { maxOutboxBytes: 4_000_000 },
+    });
+    station = Station.start(declared);
+    const client = await WireClient.open(station.url(), { polite: true });
+    client.pause();
+    await clog(channels[0]!, 2_000_000);
+    const frame = frameBytes(TEXT, "x".repeat(50_000));
+    const written = client.write(Buffer.concat(Array.from({ length: 400 }, () => frame)));
+    await until(async () => (await station?.metric("rawsocket_frames_received_total"))! >= 64);
+    channels[0]?.close(4000, "bye", "last");
+    await written;
+    client.resume();
+    expect((await client.rest()).slice(-2).map(line)).toEqual(["last", "close 4000 bye"]);
   });
 
   test("a peer that never reads is cut off after 5 s", async () => {
@@ -157,6 +205,8 @@ describe("finish", () => {
     await until(async () => (await station?.metric("rawsocket_frames_received_total")) === 2);
     const finished = channels[0]!.finish(2_000, 4007, "bye", "last");
     client.send("3");
+    await Bun.sleep(10);
+    expect(await station.metric("rawsocket_frames_received_total")).toBe(2);
     gate.resolve();
     await finished;
     expect((await client.rest()).map(line)).toEqual(["done 1", "done 2", "last", "close 4007 bye"]);

@@ -155,6 +155,14 @@ describe("wheel", () => {
     expect(alive.losses).toEqual([]);
   });
 
+  test("a member that comes late is not measured by pings from before its time", () => {
+    const wheel = new Heartbeat<Member>({ pingInterval: 30_000, pongTimeout: 10_000 });
+    for (let turn = 0; turn < 95; turn++) wheel.beat();
+    const late = Array.from({ length: 30 }, () => new Member(wheel));
+    for (let turn = 0; turn < 10; turn++) wheel.beat();
+    expect(late.flatMap((member) => member.losses)).toEqual([]);
+  });
+
   test("members come and go while it turns", () => {
     const wheel = new Heartbeat<Member>({ pingInterval: 1_000, pongTimeout: 400 });
     const members = Array.from({ length: 50 }, () => new Member(wheel));

@@ -371,6 +371,18 @@ describe("drain", () => {
     for (const client of clients) expect((await client.closed).code).toBe(4007);
   });
 
+  test("channels that are ending already do not take the places of a batch", async () => {
+    station = Station.start(
+      endpoint({ received: (_channel, frame) => (frame === "stay" ? Promise.race([]) : undefined) }),
+    );
+    const clients = await Promise.all(Array.from({ length: 4 }, () => Client.open(station!.url())));
+    for (const client of clients.slice(0, 3)) client.send("stay");
+    await until(async () => (await station?.metric("rawsocket_frames_received_total")) === 3);
+    for (let batch = 0; batch < 4; batch++) station.mount.drain(1);
+    expect((await clients[3]!.closed).code).toBe(4007);
+    expect(station.mount.size).toBe(3);
+  });
+
   test("what a channel has in work is finished, for 2 s at most", async () => {
     const gates: PromiseWithResolvers<void>[] = [];
     station = Station.start(
