@@ -29,11 +29,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: () => import("./check.ts"),
   },
   env: {
-    synopsis: "[--markdown] [--into <file>]",
+    synopsis: "[--markdown]",
     summary: "Show every setting: its value, its default and what it means.",
     details: [
       "  --markdown      as tables, without values",
-      "  --into <file>   write the tables between the settings markers of a document",
       "",
       "The plain output is a valid env file, secrets aside.",
     ].join("\n"),

@@ -1,17 +1,13 @@
-import { describeSettings, type SettingRow, settingsMarkdown, withSettings } from "../config/describe.ts";
+import { describeSettings, type SettingRow, settingsMarkdown } from "../config/describe.ts";
 import { type Environment, textOf } from "../config/read.ts";
 import { protocols } from "../protocols/index.ts";
-import { parseArguments, UsageError } from "./usage.ts";
+import { parseArguments } from "./usage.ts";
 
-/** `patchbay env [--markdown] [--into <file>]` */
+/** `patchbay env [--markdown]` */
 export async function run(args: readonly string[], env: Environment): Promise<number> {
-  const { markdown, into } = parseArguments(args, { markdown: { type: "boolean" }, into: { type: "string" } }).values;
+  const { markdown } = parseArguments(args, { markdown: { type: "boolean" } }).values;
   const groups = describeSettings(protocols);
-  if (into !== undefined) {
-    if (!markdown) throw new UsageError("--into goes with --markdown");
-    const file = Bun.file(into);
-    await file.write(withSettings(await file.text(), settingsMarkdown(groups)));
-  } else if (markdown) {
+  if (markdown) {
     console.log(settingsMarkdown(groups));
   } else {
     const blocks = groups.map(({ heading, rows }) => [`## ${heading}`, ...rows.map((row) => line(row, env))]);

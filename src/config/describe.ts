@@ -57,14 +57,3 @@ export function settingsMarkdown(groups: readonly SettingGroup[]): string {
     )
     .join("\n\n");
 }
-
-const opening = "<!-- settings -->";
-const closing = "<!-- /settings -->";
-
-/** A document with the block between its settings markers replaced. Throws when it has no such block. */
-export function withSettings(document: string, markdown: string): string {
-  const start = document.indexOf(opening);
-  const end = document.indexOf(closing, start);
-  if (start === -1 || end === -1) throw new Error(`no block between ${opening} and ${closing}`);
-  return `${document.slice(0, start + opening.length)}\n${markdown}\n${document.slice(end)}`;
-}

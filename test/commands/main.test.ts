@@ -18,7 +18,7 @@ describe("what is not understood", () => {
   test.each([
     [["version", "--fast"], "Unknown option '--fast'"],
     [["check", "now"], "now is one word too many"],
-    [["env", "--into"], "Option '--into <value>' argument missing"],
+    [["token", "--ttl"], "Option '--ttl <value>' argument missing"],
     [["user"], "a word is missing"],
     [["user", "remove", "bob"], "there is no way to remove a user"],
     [["token", "--ttl", "soon"], "--ttl soon is no time"],

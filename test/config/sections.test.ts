@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { safeParse } from "valibot";
-import { describeSettings, settingsMarkdown, withSettings } from "../../src/config/describe.ts";
+import { describeSettings, settingsMarkdown } from "../../src/config/describe.ts";
 import { gatewaySection } from "../../src/config/gateway.ts";
 import { loadSettings } from "../../src/config/load.ts";
 import { integer, keptSecret, section, settingNames, signingSecret, variable } from "../../src/config/setting.ts";
@@ -71,11 +71,5 @@ describe("the table", () => {
         "| `ALPHA_ADMIN_TOKEN` | made at the first start | Admin. |",
       ].join("\n"),
     );
-  });
-
-  test("goes between the markers of a document and nowhere else", () => {
-    const document = "a <!-- settings -->x<!-- /settings --> b";
-    expect(withSettings(document, "T")).toBe("a <!-- settings -->\nT\n<!-- /settings --> b");
-    expect(() => withSettings("<!-- /settings --> <!-- settings -->", "T")).toThrow("no block");
   });
 });

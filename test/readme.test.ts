@@ -1,0 +1,43 @@
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { protocols } from "../src/protocols/index.ts";
+import { upToDate } from "../src/readme.ts";
+import { startGateway } from "./support/gateway.ts";
+import { projectRoot } from "./support/process.ts";
+
+const readme = await Bun.file(join(projectRoot, "README.md")).text();
+
+describe("the README", () => {
+  test("is what `bun run readme` makes of it", () => {
+    expect(readme).toBe(upToDate(readme));
+  });
+
+  test("lists every protocol as served, and no other", () => {
+    const served = [...readme.matchAll(/^\| \[?(\w+)\]?.*\| served \|$/gm)].map((row) => row[1]);
+    expect(served.sort()).toEqual(protocols.map(({ name }) => name).sort());
+  });
+
+  test("lists every dependency", async () => {
+    const { dependencies } = await Bun.file(join(projectRoot, "package.json")).json();
+    const table = readme.slice(readme.indexOf("### Dependencies"));
+    const missing = Object.keys(dependencies).filter((name) => !table.includes(name));
+    expect(missing).toEqual([]);
+  });
+});
+
+describe("a first conversation works as it is printed", async () => {
+  for (const { name, firstConversation } of protocols) {
+    if (!firstConversation) continue;
+    test(name, async () => {
+      const gateway = await startGateway();
+      const shell = Bun.spawn(["bash", "-c", firstConversation(gateway.url)], { stdout: "pipe", stderr: "pipe" });
+      const [seen, complaints] = await Promise.all([
+        new Response(shell.stdout).text(),
+        new Response(shell.stderr).text(),
+      ]);
+      await gateway.stop();
+      expect(complaints).toBe("");
+      expect(seen.replace(/\b\d{6}\b/g, "<pin>")).toMatchSnapshot();
+    });
+  }
+});
