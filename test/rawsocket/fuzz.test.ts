@@ -1,7 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
 import type { Channel, RawTopics } from "../../src/rawsocket/endpoint.ts";
+import { abuse } from "../support/abuse.ts";
+import { anyFrame } from "../support/any-frame.ts";
 import { Random } from "../support/random.ts";
-import { BINARY, CLOSE, frameBytes, PING, PONG, TEXT, WireClient } from "../support/wire.ts";
+import { WireClient } from "../support/wire.ts";
 import { Client } from "./client.ts";
 import { endpoint, Station } from "./station.ts";
 import { until } from "./until.ts";
@@ -86,24 +88,6 @@ function moody(random: Random, judge: Judge) {
   });
 }
 
-/** One frame, mostly good, sometimes not. */
-function anyFrame(random: Random): Buffer {
-  const kind = random.below(100);
-  if (kind < 50) return frameBytes(TEXT, random.text(random.below(200)));
-  if (kind < 65) return frameBytes(BINARY, random.bytes(random.below(500)));
-  if (kind < 70) return frameBytes(TEXT, "y".repeat(20_001 + random.below(10)));
-  if (kind < 80) return frameBytes(random.pick([PING, PONG]), random.bytes(random.below(126)));
-  if (kind < 88) {
-    const parts = Array.from({ length: random.below(20) }, () => frameBytes(0, "part", { fin: false }));
-    return Buffer.concat([frameBytes(TEXT, "start", { fin: false }), ...parts, frameBytes(0, "end")]);
-  }
-  if (kind < 91) return frameBytes(CLOSE, random.bytes(random.below(20)));
-  if (kind < 94) return frameBytes(random.below(16), random.bytes(random.below(20)), { fin: random.chance(0.5) });
-  if (kind < 96) return frameBytes(TEXT, random.bytes(20));
-  if (kind < 98) return frameBytes(TEXT, "x", { reserved: random.below(8), masked: random.chance(0.5) });
-  return random.bytes(random.below(50));
-}
-
 async function attack(random: Random): Promise<number> {
   const client = await WireClient.open(station!.url(), { polite: random.chance(0.5) });
   const frames = Array.from({ length: random.below(60) }, () => anyFrame(random));
@@ -152,3 +136,13 @@ for (const seed of given === undefined ? [1, 20_261_121] : [Number(given)]) {
     }
   });
 }
+
+test("an attack on the listener as a whole meets no server error and leaves nothing open", async () => {
+  station = Station.start(endpoint());
+  const url = `http://127.0.0.1:${station.server.port}`;
+  const summary = await abuse({ url, paths: ["/echo", "/echo/?a=b", "/"] }, { seed: 31, count: 3_000 });
+  expect(summary.faults).toEqual([]);
+  expect(summary.statuses["101"] ?? 0).toBeGreaterThan(100);
+  await until(() => station?.mount.size === 0);
+  expect(station.logged).toEqual([]);
+});

@@ -117,6 +117,8 @@ export class Station<C extends Clock = ManualClock> {
   }
 
   async #fetch(request: Request, server: Server<SocketOwner>): Promise<Response | undefined> {
+    // `OPTIONS *` and `CONNECT *` are requests without a URL.
+    if (!URL.canParse(request.url)) return new Response("no URL", { status: 400 });
     const url = new URL(request.url);
     const client = { address: server.requestIP(request)?.address ?? "" };
     for (const mount of this.mounts) {

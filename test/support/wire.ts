@@ -38,6 +38,25 @@ export function frameBytes(
   return Buffer.concat([head, mask, body]);
 }
 
+/** Reads the frames a server sent; `rest` is the beginning of one that is not complete. */
+export function readFrames(bytes: Buffer): { readonly frames: WireFrame[]; readonly rest: Buffer } {
+  const frames: WireFrame[] = [];
+  let rest = bytes;
+  for (;;) {
+    let length = (rest[1] ?? 0) & 127;
+    const start = length === 126 ? 4 : length === 127 ? 10 : 2;
+    if (rest.length < start) return { frames, rest };
+    if (start === 4) length = rest.readUInt16BE(2);
+    if (start === 10) length = Number(rest.readBigUInt64BE(2));
+    if (rest.length < start + length) return { frames, rest };
+    const opcode = rest[0]! & 15;
+    const payload = rest.subarray(start, start + length);
+    const code = opcode !== CLOSE ? 0 : length < 2 ? 1005 : payload.readUInt16BE(0);
+    frames.push({ opcode, payload, code, text: payload.subarray(opcode === CLOSE ? 2 : 0).toString() });
+    rest = rest.subarray(start + length);
+  }
+}
+
 /**
  * A WebSocket client on bare TCP, for what no ordinary client does: not reading, breaking the framing, ignoring a close.
  * It answers nothing by itself, pings included, unless `polite`.
@@ -159,38 +178,14 @@ export class WireClient {
   }
 
   #take(data: Buffer): void {
-    this.#bytes = Buffer.concat([this.#bytes, data]);
-    for (;;) {
-      const frame = this.#parse();
-      if (!frame) return;
+    const { frames, rest } = readFrames(Buffer.concat([this.#bytes, data]));
+    this.#bytes = rest;
+    for (const frame of frames) {
       this.frames.push(frame);
       if (this.#polite && frame.opcode === PING) this.#tcp.write(frameBytes(PONG, frame.payload));
       if (this.#polite && frame.opcode === CLOSE) this.#tcp.end(frameBytes(CLOSE, frame.payload));
       this.#wake();
     }
-  }
-
-  #parse(): WireFrame | null {
-    const bytes = this.#bytes;
-    if (bytes.length < 2) return null;
-    const opcode = bytes[0]! & 15;
-    let length = bytes[1]! & 127;
-    let start = 2;
-    if (length === 126) {
-      if (bytes.length < 4) return null;
-      length = bytes.readUInt16BE(2);
-      start = 4;
-    } else if (length === 127) {
-      if (bytes.length < 10) return null;
-      length = Number(bytes.readBigUInt64BE(2));
-      start = 10;
-    }
-    if (bytes.length < start + length) return null;
-    this.#bytes = bytes.subarray(start + length);
-    const payload = bytes.subarray(start, start + length);
-    if (opcode !== CLOSE) return { opcode, payload, text: payload.toString(), code: 0 };
-    const code = length < 2 ? 1005 : payload.readUInt16BE(0);
-    return { opcode, payload, text: payload.subarray(2).toString(), code };
   }
 
   #wake(): void {
