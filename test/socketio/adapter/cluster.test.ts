@@ -1,19 +1,19 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import type { Socket as Client } from "socket.io-client";
 import type { Socket as ClientV2 } from "socket.io-client-v2";
-import type { Backplane } from "../../../src/backplane/backplane.ts";
+import { type Backplane, BackplaneUnavailable } from "../../../src/backplane/backplane.ts";
 import { openBackplane } from "../../../src/backplane/open.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { quietLog } from "../../support/quiet-log.ts";
 import { Random } from "../../support/random.ts";
-import { freshPrefix, testRedis } from "../../support/redis.ts";
+import { freshPrefix, startRedisServer, testRedis } from "../../support/redis.ts";
 import { once, until } from "../events.ts";
 import { declare, Station } from "../station.ts";
 
 const redis = await testRedis();
+const deps = { clock: systemClock, log: quietLog };
 
 describe.if(redis.available)("two nodes", () => {
-  const deps = { clock: systemClock, log: quietLog };
   const prefix = freshPrefix(redis.url);
   let backplanes: Backplane[];
   let here: Station;
@@ -232,5 +232,49 @@ describe.if(redis.available)("two nodes", () => {
     await until(async () => (await here.namespace().adapter.serverCount()) === 1);
     expect(await here.namespace().fetchSockets()).toHaveLength(1);
     expect(await here.namespace().serverSideEmitWithAck("question")).toEqual([]);
+  });
+
+  test("a node that is silent makes requests fail in time, with the answers that came", async () => {
+    await there.mount.close();
+    const silent = backplanes[1]!;
+    const set = `socketio:cluster-${installation}:/io:/`;
+    await silent.presence.join(set, silent.node, silent.node);
+    const failure = await here
+      .namespace()
+      .timeout(100)
+      .fetchSockets()
+      .catch((error) => error);
+    expect(failure).toMatchObject({ name: "MissingAnswers", answers: [] });
+    await silent.presence.leave(set, silent.node, silent.node);
+  });
+});
+
+describe("without the backplane", () => {
+  test("V-6.13 broadcasts go on here, and what needs other nodes fails instead of hanging", async () => {
+    const server = await startRedisServer();
+    if (server === null) return;
+    const backplane = await openBackplane({ redisUrl: server.url, keyPrefix: "alone:" }, deps);
+    const station = new Station({ "/": declare() }, { backplane });
+    try {
+      const client = station.client("/", { transports: ["websocket"] });
+      await once(client, "connect");
+      const namespace = station.namespace();
+      void namespace.sockets.get(client.id as string)?.join("r");
+      await server.kill();
+      await until(() => !backplane.up);
+      const heard = once(client, "x");
+      namespace.to("r").emit("x", 1);
+      expect(await heard).toEqual([1]);
+      expect(await namespace.adapter.serverCount()).toBe(1);
+      expect(await namespace.fetchSockets().catch((error) => error)).toBeInstanceOf(BackplaneUnavailable);
+      const failure = await namespace.serverSideEmitWithAck("x").catch((error) => error);
+      expect(failure).toBeInstanceOf(BackplaneUnavailable);
+      client.on("ask", (answer) => answer("here"));
+      expect(await namespace.timeout(5_000).emitWithAck("ask")).toEqual(["here"]);
+    } finally {
+      await station.stop();
+      await backplane.close();
+      await server.close();
+    }
   });
 });
