@@ -1,7 +1,7 @@
 import { connect, createServer, type Socket } from "node:net";
 
 /** A way to a server that a test can cut. */
-export interface Proxy {
+export interface TcpProxy {
   readonly port: number;
   /** Drops every connection and refuses new ones. */
   cut(): void;
@@ -17,7 +17,7 @@ export interface Proxy {
 }
 
 /** Starts a TCP proxy on 127.0.0.1 in front of any server, such as Redis or Postgres. */
-export async function startProxy(target: { host: string; port: number }): Promise<Proxy> {
+export async function startProxy(target: { host: string; port: number }): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let state: "open" | "cut" | "stalled" | "muted" = "open";
 

@@ -49,7 +49,6 @@ async function findRedis(): Promise<TestRedis> {
   if (server === null) {
     return missing("no Redis on 127.0.0.1:6379, no TEST_REDIS_URL, no redis-server on PATH");
   }
-  process.on("exit", () => void server.kill());
   return { available: true, url: server.url };
 }
 
@@ -107,11 +106,13 @@ export async function startRedisServer(args: readonly string[] = []): Promise<Re
   const port = await freePort();
   const directory = await mkdtemp(join(tmpdir(), "patchbay-redis-"));
   let child: Bun.Subprocess | null = null;
+  let watch: Bun.Subprocess<"pipe"> | null = null;
 
   const server: RedisServer = {
     port,
     url: `redis://127.0.0.1:${port}`,
     async kill() {
+      watch?.kill("SIGKILL");
       child?.kill("SIGKILL");
       await child?.exited;
       child = null;
@@ -129,8 +130,11 @@ export async function startRedisServer(args: readonly string[] = []): Promise<Re
         "--daemonize",
         "no",
       ];
-      child = Bun.spawn([program, ...own, ...args], { stdout: "ignore", stderr: "inherit" });
+      child = Bun.spawn([program, ...own, ...args], { stdout: "ignore", stderr: "ignore" });
       const started = child;
+      // Ends the server with this process, however that ends: its input is then closed.
+      const command = 'cat > /dev/null; kill -9 "$0"; rm -rf "$1"';
+      watch = Bun.spawn(["sh", "-c", command, String(child.pid), directory], { stdin: "pipe", stdout: "ignore" });
       for (;;) {
         if (started.exitCode !== null) throw new Error(`redis-server ended with ${started.exitCode}`);
         if (await answers(server.url)) return;

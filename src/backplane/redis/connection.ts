@@ -12,8 +12,9 @@ export interface Script {
 
 type ScriptCall = (keyCount: number, ...keysAndArguments: (string | number)[]) => Promise<unknown>;
 
-/** Answers that mean "not now": the server is there but cannot serve. */
-const notNow = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|OOM|MISCONF|BUSY|NOAUTH|WRONGPASS)\b/;
+/** Answers that mean "not now": the server is there but cannot serve. Before Redis 7 a script's answer wraps the cause. */
+const notNow =
+  /(?:^|: -)(?:LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|OOM|MISCONF|BUSY|NOAUTH|WRONGPASS)\b/;
 
 /** The way to Redis: one client for commands, further ones for reads that block, and whether anybody is there. */
 export class Connection {
