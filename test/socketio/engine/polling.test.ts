@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { ENDINGS } from "../../../src/socketio/engine/ending.ts";
-import { echo, ended, pack, REVISIONS, Station } from "./station.ts";
+import { echo, ended, pack, polled, REVISIONS, Station } from "./station.ts";
 
 for (const revision of REVISIONS) {
   describe(`revision ${revision}`, () => {
@@ -22,7 +22,7 @@ for (const revision of REVISIONS) {
       const client = await at.polling(revision);
       const socket = at.session(client.sid);
       const taken = client.take();
-      while (!socket.transport.writable) await client.send("6");
+      await polled(client, socket);
       socket.send("a").send("b").send("c");
       expect(socket.transport.writable).toBe(false);
       expect(await taken).toEqual(["4a", "4b", "4c"]);
@@ -34,7 +34,7 @@ for (const revision of REVISIONS) {
       const socket = at.session(client.sid);
       const reason = ended(socket);
       const first = client.poll();
-      while (!socket.transport.writable) await client.send("6");
+      await polled(client, socket);
       expect((await client.poll()).status).toBe(400);
       expect(await (await first).text()).toBe(pack(revision, "1"));
       expect(await reason).toBe("transport error");
@@ -63,7 +63,7 @@ for (const revision of REVISIONS) {
       const reason = ended(socket);
       const abort = new AbortController();
       const poll = client.poll({ signal: abort.signal }).catch((error: Error) => error.name);
-      while (!socket.transport.writable) await client.send("6");
+      await polled(client, socket);
       abort.abort();
       expect(await poll).toBe("AbortError");
       expect(await reason).toBe("transport error");
@@ -90,7 +90,7 @@ for (const revision of REVISIONS) {
       const socket = at.session(client.sid);
       const reason = ended(socket);
       const poll = client.poll();
-      while (!socket.transport.writable) await client.send("6");
+      await polled(client, socket);
       expect(await (await client.send("1")).text()).toBe("ok");
       expect(await (await poll).text()).toBe(pack(revision, "6"));
       expect(await reason).toBe("transport close");
@@ -192,7 +192,7 @@ describe("limits", () => {
     const client = await at.polling(4);
     const socket = at.session(client.sid);
     const taken = client.take();
-    while (!socket.transport.writable) await client.send("6");
+    await polled(client, socket);
     socket.send("x".repeat(500));
     expect(await taken).toEqual([`4${"x".repeat(500)}`]);
     expect(socket.readyState).toBe("open");

@@ -201,3 +201,8 @@ export async function ended(socket: EngineSocket): Promise<string> {
   const [reason] = (await once(socket, "close")) as [string];
   return reason;
 }
+
+/** Resolves when a poll that was sent waits at the server. */
+export async function polled(client: Polling, socket: EngineSocket): Promise<void> {
+  while (!socket.transport.writable) await client.send("6");
+}

@@ -1,0 +1,48 @@
+import { expect, test } from "bun:test";
+import { Deadlines } from "../../../src/socketio/engine/deadlines.ts";
+import { ManualClock } from "../../support/clock.ts";
+
+test("items fall due in order, each after the same time", () => {
+  const clock = new ManualClock();
+  const due: string[] = [];
+  const deadlines = new Deadlines<string>(clock, 100, (item) => due.push(item));
+  deadlines.set("a");
+  clock.advance(50);
+  deadlines.set("b");
+  clock.advance(49);
+  expect(due).toEqual([]);
+  clock.advance(1);
+  expect(due).toEqual(["a"]);
+  clock.advance(50);
+  expect(due).toEqual(["a", "b"]);
+});
+
+test("setting an item again starts its time anew; deleting takes it out", () => {
+  const clock = new ManualClock();
+  const due: string[] = [];
+  const deadlines = new Deadlines<string>(clock, 100, (item) => due.push(item));
+  deadlines.set("a");
+  deadlines.set("b");
+  clock.advance(60);
+  deadlines.set("a");
+  expect([deadlines.delete("b"), deadlines.delete("b"), deadlines.has("a")]).toEqual([true, false, true]);
+  clock.advance(99);
+  expect(due).toEqual([]);
+  clock.advance(1);
+  expect(due).toEqual(["a"]);
+});
+
+test("an item may set itself and delete others while it falls due", () => {
+  const clock = new ManualClock();
+  const due: string[] = [];
+  const deadlines = new Deadlines<string>(clock, 100, (item) => {
+    due.push(item);
+    if (item === "a" && due.length < 3) deadlines.set("a");
+    deadlines.delete("b");
+  });
+  deadlines.set("a");
+  deadlines.set("b");
+  deadlines.set("c");
+  clock.advance(1000);
+  expect(due).toEqual(["a", "c", "a"]);
+});
