@@ -67,6 +67,7 @@ export class Hub {
       },
     });
     this.engine.on("connection", (conn) => new Connection(this, conn));
+    this.engine.on("connection_error", ({ code }) => this.meters.turnedAway(code));
     this.engine.on("slow", () => this.meters.slowReaders.value++);
     this.engine.on("fault", (error) => this.log.error({ error }, "session failed"));
   }
@@ -77,8 +78,11 @@ export class Hub {
 
   /** Puts a declaration in force. Throws what one of its `mounted` throws. */
   declare(endpoint: SocketIoEndpoint): void {
-    if (endpoint.connectTimeout !== this.#endpoint.connectTimeout) this.unjoined = this.#deadlines(endpoint);
-    this.#endpoint = endpoint;
+    if (endpoint !== this.#endpoint) {
+      this.engine.configure(engineOptions(endpoint, this.clock));
+      this.unjoined = this.#deadlines(endpoint);
+      this.#endpoint = endpoint;
+    }
     for (const [name, namespace] of this.namespaces) {
       if (Object.hasOwn(endpoint.namespaces, name)) continue;
       this.namespaces.delete(name);
@@ -103,6 +107,7 @@ export class Hub {
     this.connections.delete(connection);
     this.unjoined.delete(connection);
     this.meters.closed(endedBy ?? "lost", closeCode);
+    this.log.debug({ by: endedBy, code: closeCode }, "session closed");
     this.#observer?.closed(remoteAddress);
   }
 

@@ -68,6 +68,12 @@ export class Meters {
       .value++;
   }
 
+  /** A handshake or request the engine turned away, by its code. */
+  turnedAway(code: number): void {
+    const labels = { ...this.#labels, code: String(code) };
+    this.#metrics.counter("socketio_bad_requests", "Engine.IO requests refused, by error code.", labels).value++;
+  }
+
   /** Counts an end. Codes a client made up are counted as "other", so that it cannot grow the set of labels. */
   closed(by: string, code: number | undefined): void {
     if (code !== undefined && by !== "client" && this.#codes.size < MAX_CODES) this.#codes.add(code);

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import * as v from "valibot";
 import { event } from "../../src/socketio/endpoint.ts";
+import { ManualClock } from "../support/clock.ts";
 import { until } from "./events.ts";
 import { declare, endpoint, Station } from "./station.ts";
 import { WireSession } from "./wire.ts";
@@ -115,4 +116,26 @@ test("limits of the declaration in force hold", async () => {
   session.send('42["a"]', '42["b"]', '42["c"]');
   expect(await session.closed).toMatchObject({ code: 1008 });
   never.resolve();
+});
+
+test("sessions to come get the new limits, those that live keep theirs", async () => {
+  const clock = new ManualClock();
+  station = new Station({ "/": version(1) }, { clock });
+  const old = await joined();
+  const unjoined = await WireSession.open(station.url, 4);
+  station.swap(endpoint({ "/": version(2) }, { pingInterval: 5_000, maxMessageBytes: 100, connectTimeout: 60_000 }));
+  const young = await joined();
+  expect(JSON.parse(young.frames[0]!.slice(1))).toMatchObject({ pingInterval: 5_000, maxPayload: 100 });
+  const long = `421["version","${"x".repeat(200)}"]`;
+  old.send(long);
+  expect(await old.next()).toBe("431[2]");
+  young.send(long);
+  expect(await young.closed).toMatchObject({ code: 1009 });
+  const patient = await WireSession.open(station.url, 4);
+  clock.advance(10_000);
+  expect(await unjoined.closed).toMatchObject({ code: 4408 });
+  expect(patient.ws.readyState).toBe(WebSocket.OPEN);
+  expect(station.mount.size).toBe(2);
+  station.namespace().emit("all");
+  expect(await old.next()).toBe('42["all"]');
 });

@@ -35,40 +35,32 @@ let engines = 0;
 
 /** An Engine.IO server for revisions 3 and 4 on Bun. Any number of them can share one `Bun.serve`. */
 export class Engine extends EventEmitter<EngineEvents> {
-  readonly opts: Settings;
+  opts: Settings;
   readonly #sessions = new Map<string, EngineSocket>();
   /** Sessions that are over while their polling clients have not heard of it. */
   readonly #untold = new Map<string, EngineSocket>();
   readonly #forgetUntold: Deadlines<EngineSocket>;
-  readonly #host: Host;
-  readonly #router: Router;
+  #host: Host;
+  #router: Router;
   readonly #prefix = `e${(engines++).toString(36)}:`;
   #server: BunServer | null = null;
   #checking = false;
 
   constructor(options: EngineOptions = {}) {
     super();
-    const settings = settle(options);
-    const { clock, pingInterval, pingTimeout, upgradeTimeout } = settings;
-    this.opts = settings;
-    this.#forgetUntold = new Deadlines(clock, pingTimeout, (socket) => this.#untold.delete(socket.id));
-    this.#host = {
-      settings,
-      heartbeat: new Heartbeat(clock, pingInterval, pingTimeout),
-      probes: new Deadlines<Probe>(clock, upgradeTimeout, (probe) => probe.cancel(ENDINGS.closed.code)),
-      topic: (name) => this.#prefix + name,
-      publish: (topic, data, except) => this.#publish(topic, data, except),
-      ended: (socket, ending, told) => this.#ended(socket, ending, told),
-      fault: (error, socket) => this.#fault(error, socket),
-    };
-    this.#router = new Router(settings, {
-      find: (sid) => this.#sessions.get(sid),
-      findUntold: (sid) => this.#untold.get(sid),
-      told: (socket) => this.#forget(socket),
-      open: (opening) => this.#open(opening),
-      opened: (socket, request, server) => this.#opened(socket, request, server),
-      refused: (error) => this.#tell(() => this.emit("connection_error", error)),
-    });
+    this.opts = settle(options);
+    this.#forgetUntold = new Deadlines(this.opts.clock, this.opts.pingTimeout, (socket) =>
+      this.#untold.delete(socket.id),
+    );
+    this.#host = this.#hostOf(this.opts);
+    this.#router = this.#routerOf(this.opts);
+  }
+
+  /** Puts other options in force for sessions to come. Those that live keep the ones they began with. */
+  configure(options: EngineOptions): void {
+    this.opts = settle(options);
+    this.#host = this.#hostOf(this.opts);
+    this.#router = this.#routerOf(this.opts);
   }
 
   /** The living sessions by sid. */
@@ -126,6 +118,30 @@ export class Engine extends EventEmitter<EngineEvents> {
       // The engine limits bodies itself, ending the session as well; Bun would only answer.
       maxRequestBodySize: Math.max(BUN_MAX_BODY, maxHttpBufferSize),
     };
+  }
+
+  #hostOf(settings: Settings): Host {
+    const { clock, pingInterval, pingTimeout, upgradeTimeout } = settings;
+    return {
+      settings,
+      heartbeat: new Heartbeat(clock, pingInterval, pingTimeout),
+      probes: new Deadlines<Probe>(clock, upgradeTimeout, (probe) => probe.cancel(ENDINGS.closed.code)),
+      topic: (name) => this.#prefix + name,
+      publish: (topic, data, except) => this.#publish(topic, data, except),
+      ended: (socket, ending, told) => this.#ended(socket, ending, told),
+      fault: (error, socket) => this.#fault(error, socket),
+    };
+  }
+
+  #routerOf(settings: Settings): Router {
+    return new Router(settings, {
+      find: (sid) => this.#sessions.get(sid),
+      findUntold: (sid) => this.#untold.get(sid),
+      told: (socket) => this.#forget(socket),
+      open: (opening) => this.#open(opening),
+      opened: (socket, request, server) => this.#opened(socket, request, server),
+      refused: (error) => this.#tell(() => this.emit("connection_error", error)),
+    });
   }
 
   #open(opening: Omit<Opening, "id">): EngineSocket {
