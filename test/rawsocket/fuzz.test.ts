@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import type { Channel, RawTopics } from "../../src/rawsocket/endpoint.ts";
 import { abuse } from "../support/abuse.ts";
 import { anyFrame } from "../support/any-frame.ts";
@@ -7,6 +7,9 @@ import { WireClient } from "../support/wire.ts";
 import { Client } from "./client.ts";
 import { endpoint, Station } from "./station.ts";
 import { until } from "./until.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(60_000);
 
 let station: Station | undefined;
 afterEach(async () => {

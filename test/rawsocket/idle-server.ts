@@ -2,7 +2,7 @@
 import { systemClock } from "../../src/clock.ts";
 import { endpoint, Station } from "./station.ts";
 
-const warmUp = 1_000;
+const warmUp = 2_000;
 const measured = 5_000;
 const station = Station.startOn(systemClock, endpoint());
 

@@ -1,10 +1,13 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Inbox } from "../../src/rawsocket/inbox.ts";
 import { Random } from "../support/random.ts";
 import { frameBytes, TEXT, WireClient } from "../support/wire.ts";
 import { Client } from "./client.ts";
 import { endpoint, Station } from "./station.ts";
 import { settled, until } from "./until.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(60_000);
 
 let station: Station | undefined;
 afterEach(async () => {

@@ -1,9 +1,12 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Channel, ChannelEnd } from "../../src/rawsocket/endpoint.ts";
 import { WireClient } from "../support/wire.ts";
 import { Client } from "./client.ts";
 import { endpoint, Station } from "./station.ts";
 import { until } from "./until.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(60_000);
 
 let station: Station | undefined;
 afterEach(async () => {

@@ -1,10 +1,13 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Channel, ChannelEnd, RawTopics } from "../../src/rawsocket/endpoint.ts";
 import { frameBytes, PING, WireClient } from "../support/wire.ts";
 import { Client } from "./client.ts";
 import { clog, waiting } from "./clog.ts";
 import { endpoint, Station } from "./station.ts";
 import { until } from "./until.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(60_000);
 
 let station: Station | undefined;
 afterEach(async () => {

@@ -1,6 +1,9 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import type { Server } from "bun";
 import { abuse } from "./abuse.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(60_000);
 
 let server: Server<undefined> | undefined;
 afterEach(async () => {
