@@ -132,7 +132,11 @@ export class Connection implements SocketOwner, Beating {
       }
       const socket = this.channel.socket;
       const room = this.#inbox.length <= this.#hub.endpoint.limits.maxInbox / 2;
-      if (room && socket?.isPaused && !this.channel.leaving) socket.resume();
+      if (room && socket?.isPaused && !this.channel.leaving) {
+        socket.resume();
+        // Its pongs of the meantime are still to be read.
+        this.heard = this.#hub.heartbeat.turn;
+      }
       const pending = this.#handle(frame);
       if (pending) return pending;
     }
