@@ -27,10 +27,10 @@ export async function admit(
   connection.refused(namespace);
   if (!connection.open) return;
   hub.meters.refused(admission.refuse);
-  refuse(connection, namespace.namespace.name, admission);
+  refuse(connection, namespace.namespace.name, admission, hub.endpoint.connectTimeout);
 }
 
-function refuse(connection: Connection, nsp: string, refusal: Refusal): void {
+function refuse(connection: Connection, nsp: string, refusal: Refusal, connectTimeout: number): void {
   switch (refusal.refuse) {
     case "event": {
       // An id as socket.io makes them, though no socket has it.
@@ -43,7 +43,7 @@ function refuse(connection: Connection, nsp: string, refusal: Refusal): void {
     }
     case "error":
       connection.connectError(nsp, refusal.message, refusal.data);
-      if (refusal.linger !== undefined) connection.linger(refusal.linger);
+      connection.linger(refusal.linger ?? connectTimeout);
       break;
     case "close":
       connection.drop();

@@ -27,7 +27,7 @@ interface Departure {
 export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements Peer<unknown> {
   readonly socket: Socket;
   readonly session: unknown;
-  readonly namespace: DeclaredNamespace;
+  readonly #namespace: DeclaredNamespace;
   readonly #hub: Hub;
   readonly #connection: Connection;
   /** When the bucket of events will be full again, in epoch ms. */
@@ -41,7 +41,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
     super();
     this.#hub = hub;
     this.#connection = connection;
-    this.namespace = namespace;
+    this.#namespace = namespace;
     this.socket = socket;
     this.session = session;
   }
@@ -114,15 +114,15 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
   }
 
   protected override handle(item: Packet | typeof JOINED): void | Promise<void> {
-    if (item === JOINED) return this.#run("joined", UNWANTED, () => this.namespace.declaration.joined?.(this));
+    if (item === JOINED) return this.#run("joined", UNWANTED, () => this.#namespace.declaration.joined?.(this));
     const acknowledge = this.#acknowledgement(item);
     return this.#run(String(item.data[0]), acknowledge, () => this.#dispatch(item, acknowledge));
   }
 
   #dispatch({ data }: Packet, acknowledge: Acknowledge): void | Promise<void> {
     const [name, ...args]: [string | number, ...unknown[]] = data;
-    const event = typeof name === "string" ? this.namespace.event(name) : undefined;
-    if (!event) return this.namespace.declaration.unknown?.(this, String(name), args, acknowledge);
+    const event = typeof name === "string" ? this.#namespace.event(name) : undefined;
+    if (!event) return this.#namespace.declaration.unknown?.(this, String(name), args, acknowledge);
     const input = safeParse(event.schema, args[0]);
     return input.success ? event.run(this, input.output, acknowledge) : event.invalid(this, acknowledge);
   }
@@ -150,7 +150,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
 
   #failed(event: string, error: unknown, acknowledge: Acknowledge): void {
     const { log, meters } = this.#hub;
-    const { failed } = this.namespace.declaration;
+    const { failed } = this.#namespace.declaration;
     meters.faults.value++;
     try {
       if (failed) failed(this, event, error, acknowledge);
@@ -162,7 +162,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
 
   async #tellLeft({ reason, rooms }: Departure): Promise<void> {
     try {
-      await this.namespace.declaration.left?.(this, reason, rooms);
+      await this.#namespace.declaration.left?.(this, reason, rooms);
     } catch (error) {
       this.#hub.log.error({ error }, "left failed");
     }
@@ -177,7 +177,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
 
   #counted(event: string, packet: Packet): void {
     const { endpoint, meters } = this.#hub;
-    const { rate } = this.namespace.declaration;
+    const { rate } = this.#namespace.declaration;
     meters.of(event).received.value++;
     const wait = rate ? this.#take(rate) : 0;
     if (wait > 0) this.#limited(event, wait, packet);
@@ -187,7 +187,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
   }
 
   #isForbidden(name: string | number): boolean {
-    const { numericNames = "close", reservedNames = "unknown" } = this.namespace.declaration;
+    const { numericNames = "close", reservedNames = "unknown" } = this.#namespace.declaration;
     if (typeof name === "number") return numericNames === "close";
     return reservedNames === "close" && RESERVED.has(name);
   }
@@ -205,7 +205,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
   #limited(event: string, wait: number, packet: Packet): void {
     this.#hub.meters.limited.value++;
     try {
-      this.namespace.declaration.limited?.(this, event, wait, this.#acknowledgement(packet));
+      this.#namespace.declaration.limited?.(this, event, wait, this.#acknowledgement(packet));
     } catch (error) {
       this.#hub.log.error({ event, error }, "rate hook failed");
     }

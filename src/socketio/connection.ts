@@ -79,10 +79,13 @@ export class Connection {
     this.conn.closeAfterFlush(LAST_WORDS);
   }
 
-  /** Puts a time on a client that was refused, other than the usual one for joining a namespace. */
+  /**
+   * Gives a client that was refused, and is in no other namespace, this time to leave by itself. Being refused again
+   * does not prolong it.
+   */
   linger(milliseconds: number): void {
+    if (this.#peers.length > 0 || this.#cancelLinger) return;
     this.#hub.unjoined.delete(this);
-    this.#cancelLinger?.();
     this.#cancelLinger = this.#hub.clock.after(milliseconds, () => this.expire());
   }
 
@@ -139,9 +142,9 @@ export class Connection {
     this.#peers.find((peer) => peer.socket === socket)?.leaving(reason);
   }
 
-  /** The peers of a namespace that is declared no more are sent away, to come back to what is there now. */
-  undeclared(namespace: DeclaredNamespace): void {
-    if (this.#peers.some((peer) => peer.namespace === namespace)) this.drop();
+  /** A namespace is declared no more. Its clients are sent away, to come back to what is there now. */
+  undeclared({ namespace: { name } }: DeclaredNamespace): void {
+    if (this.#peerIn(name) || this.#admitting?.has(name)) this.drop();
   }
 
   // From here on: what socket.io's `Socket` and the adapter find on a client.

@@ -63,6 +63,7 @@ function isDigit(code: number): boolean {
 
 /** Whether a client may send this packet after CONNECT. */
 function isValid({ type, data, id }: Packet): boolean {
+  if (id !== undefined && !Number.isSafeInteger(id)) return false;
   switch (type) {
     case PacketType.EVENT:
       return Array.isArray(data) && (typeof data[0] === "string" || typeof data[0] === "number");

@@ -195,10 +195,28 @@ test("V-2.9 a refused client stays for its linger, then is closed", async () => 
   for (let waited = 0; waited < 290_000; waited += 10_000) {
     clock.advance(10_000);
     await session.post("1:2");
+    // Trying again buys no time.
+    if (waited === 100_000) await session.post("17:40/chat?token=bad");
   }
   expect(station.mount.size).toBe(1);
   clock.advance(10_000);
   expect(station.mount.size).toBe(0);
+});
+
+test("V-2.10 a refused client without a linger has the connect timeout to leave", async () => {
+  const clock = new ManualClock();
+  const decision = Promise.withResolvers<Admission<never>>();
+  station = new Station({ "/": declare({ authenticate: () => decision.promise }) }, { clock });
+  const session = await WireSession.open(station.url, 4);
+  session.send("40");
+  await until(async () => (await station.samples("socketio_connections", " 1")).length === 1);
+  clock.advance(9_000);
+  decision.resolve({ refuse: "error", message: "no" });
+  expect(await session.next()).toBe('44{"message":"no"}');
+  clock.advance(9_999);
+  expect(station.mount.size).toBe(1);
+  clock.advance(1);
+  expect(await session.closed).toMatchObject({ code: 4408 });
 });
 
 test("refused by close: the transport ends without a word", async () => {

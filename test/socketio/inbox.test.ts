@@ -223,6 +223,7 @@ test.each([
   ["an empty array", "42[]"],
   ["bad JSON", '42["x",'],
   ["an unknown type", "49[]"],
+  ["an id that is no safe integer", `42${"9".repeat(400)}["x"]`],
   ["a CONNECT_ERROR", '44{"message":"x"}'],
   ["an acknowledgement of no packet", "43[1]"],
   ["an event for a namespace not joined", '42/other,["x"]'],
