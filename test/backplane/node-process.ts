@@ -5,11 +5,12 @@ import { openNode } from "./subjects.ts";
 export type Request =
   | { do: "open"; url: string; keyPrefix: string; times?: Partial<RedisTimes> }
   | { do: "join"; joins: [set: string, member: string, connection: string][] }
-  | { do: "hang"; kind: string };
+  | { do: "hang"; kind: string }
+  | { do: "ping" };
 
 /** What it answers, and what it tells by itself. */
 export type Report =
-  | { done: string; node?: string }
+  | { done: string; node?: string; failed?: string }
   | { fired: string }
   | { restored: [set: string, connection: string, first: boolean] };
 
@@ -26,6 +27,11 @@ if (import.meta.main) {
     }
     if (request.do === "join") {
       await Promise.all(request.joins.map(([set, member, connection]) => node!.presence.join(set, member, connection)));
+    } else if (request.do === "ping") {
+      return node!.ping().then(
+        () => report({ done: "ping" }),
+        (error: unknown) => report({ done: "ping", failed: String(error) }),
+      );
     } else {
       node!.timers.handle(request.kind, async (id) => {
         report({ fired: id });
@@ -37,8 +43,11 @@ if (import.meta.main) {
   process.on("message", (request: Request) => void handle(request));
 }
 
-/** Starts a node in a process of its own. */
-export async function startNode(options: { url: string; keyPrefix: string; times?: Partial<RedisTimes> }): Promise<{
+/** Starts a node in a process of its own, with further environment variables. */
+export async function startNode(
+  options: { url: string; keyPrefix: string; times?: Partial<RedisTimes> },
+  env: Record<string, string> = {},
+): Promise<{
   readonly node: string;
   readonly reports: readonly Report[];
   ask(request: Request): Promise<void>;
@@ -53,6 +62,7 @@ export async function startNode(options: { url: string; keyPrefix: string; times
   const child = Bun.spawn([process.execPath, import.meta.path], {
     stdout: "ignore",
     stderr: "inherit",
+    env: { ...process.env, ...env },
     ipc(message: Report) {
       reports.push(message);
       if (!("done" in message)) return;

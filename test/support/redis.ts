@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
@@ -97,7 +97,10 @@ export function freshPrefix(url: string): { keyPrefix: string; remove(): Promise
  * Starts a redis-server of this test's own on a free port, with further arguments (`["--cluster-enabled", "yes"]`).
  * Without one on PATH it says so loudly and returns null; it throws when CI=true.
  */
-export async function startRedisServer(args: readonly string[] = []): Promise<RedisServer | null> {
+export async function startRedisServer(
+  args: readonly string[] = [],
+  options: { /** A sentinel with this configuration file, which it will write to. */ config?: string } = {},
+): Promise<RedisServer | null> {
   const program = Bun.which("redis-server") ?? Bun.which("valkey-server");
   if (program === null) {
     missing("no redis-server on PATH for a test that restarts one");
@@ -118,26 +121,17 @@ export async function startRedisServer(args: readonly string[] = []): Promise<Re
       child = null;
     },
     async start() {
-      const own = [
-        "--port",
-        String(port),
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        directory,
-        "--save",
-        "",
-        "--daemonize",
-        "no",
-      ];
-      child = Bun.spawn([program, ...own, ...args], { stdout: "ignore", stderr: "ignore" });
+      const place = ["--port", String(port), "--bind", "127.0.0.1", "--dir", directory, "--daemonize", "no"];
+      const kind = options.config === undefined ? ["--save", ""] : ["--sentinel"];
+      const file = options.config === undefined ? [] : [options.config];
+      child = Bun.spawn([program, ...file, ...place, ...kind, ...args], { stdout: "ignore", stderr: "ignore" });
       const started = child;
       // Ends the server with this process, however that ends: its input is then closed.
-      const command = 'cat > /dev/null; kill -9 "$0"; rm -rf "$1"';
+      const command = 'cat > /dev/null; kill -9 "$0" 2> /dev/null; rm -rf "$1"';
       watch = Bun.spawn(["sh", "-c", command, String(child.pid), directory], { stdin: "pipe", stdout: "ignore" });
       for (;;) {
         if (started.exitCode !== null) throw new Error(`redis-server ended with ${started.exitCode}`);
-        if (await answers(server.url)) return;
+        if (await speaks(port)) return;
         await Bun.sleep(20);
       }
     },
@@ -164,4 +158,17 @@ export async function freePort(): Promise<number> {
   await new Promise<void>((resolve) => server.close(() => resolve()));
   if (address === null || typeof address === "string") throw new Error("no free port");
   return address.port;
+}
+
+/** Whether a Redis of any kind answers, be it with a demand to log in. */
+function speaks(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
+    socket.on("data", (answer) => {
+      socket.destroy();
+      resolve(!answer.toString().startsWith("-LOADING"));
+    });
+    socket.on("error", () => resolve(false));
+    socket.on("close", () => resolve(false));
+  });
 }

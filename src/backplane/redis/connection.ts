@@ -16,6 +16,12 @@ type ScriptCall = (keyCount: number, ...keysAndArguments: (string | number)[]) =
 const notNow =
   /(?:^|: -)(?:LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|OOM|MISCONF|BUSY|NOAUTH|WRONGPASS)\b/;
 
+/** ioredis hangs the command with its arguments on the error, passwords and people's data among them: not for a log. */
+function withoutCommand(error: unknown): unknown {
+  if (error instanceof Error && "command" in error) delete error.command;
+  return error;
+}
+
 /** The way to Redis: one client for commands, further ones for reads that block, and whether anybody is there. */
 export class Connection {
   readonly clustered: boolean;
@@ -39,7 +45,7 @@ export class Connection {
     this.#client.on("ready", () => this.#connected());
     this.#client.on("close", () => this.#disconnected());
     this.#client.on("error", (error: unknown) => {
-      this.#cause = error;
+      this.#cause = withoutCommand(error);
       // Sentinels that do not answer make errors without ever closing anything.
       if (!this.#up) this.#disconnected();
     });
@@ -69,7 +75,8 @@ export class Connection {
     if (!this.#up) throw new BackplaneUnavailable("redis is away");
     try {
       return await command(this.#client);
-    } catch (error) {
+    } catch (cause) {
+      const error = withoutCommand(cause);
       const answered = error instanceof Error && error.name === "ReplyError";
       if (answered && !notNow.test(error.message)) throw error;
       throw new BackplaneUnavailable("redis did not answer", { cause: error });
@@ -93,7 +100,9 @@ export class Connection {
   openReader(): Client {
     const reader = createClient(this.#address, this.#times, true);
     // Its user meets every failure at the read itself; without a listener the event would end the process.
-    reader.on("error", (error: unknown) => this.#log.debug({ err: error }, "redis reader failed"));
+    reader.on("error", (error: unknown) => {
+      this.#log.debug({ err: withoutCommand(error) }, "redis reader failed");
+    });
     this.#readers.push(reader);
     return reader;
   }
