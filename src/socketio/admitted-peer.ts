@@ -68,6 +68,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
   }
 
   drop(code?: number): void {
+    this.clear();
     this.#connection.drop(code);
   }
 
@@ -93,7 +94,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
   /** socket.io begins to take the socket out: the last moment at which its rooms can be seen. */
   leaving(reason: string): void {
     this.#departure ??= { reason: this.#connection.leaveReason(reason), rooms: new Set(this.socket.rooms) };
-    // Only the server's own decision comes while something waits. The client is out then, and so are its events.
+    // Something waits only if the server put the client out: then its events do not count any more.
     this.clear();
   }
 

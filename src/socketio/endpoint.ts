@@ -50,7 +50,10 @@ export interface Peer<Session> {
   /** Socket.IO's own socket: rooms, `to()`, broadcasts. */
   readonly socket: Socket;
   emit(event: string, ...args: unknown[]): void;
-  /** Emits a last event if given, sends DISCONNECT, then closes: clients stay away. */
+  /**
+   * Emits a last event if given, sends DISCONNECT, then closes: clients stay away. Events that wait for their turn are
+   * forgotten, as after `drop`.
+   */
   kick(event?: string, ...args: unknown[]): void;
   /** Closes the transport without DISCONNECT: clients come back. `code` is used on a WebSocket. */
   drop(code?: number): void;
