@@ -32,6 +32,20 @@ test("setting an item again starts its time anew; deleting takes it out", () => 
   expect(due).toEqual(["a"]);
 });
 
+test("an item that was set again falls behind those set since", () => {
+  const clock = new ManualClock();
+  const due: string[] = [];
+  const deadlines = new Deadlines<string>(clock, 100, (item) => due.push(item));
+  deadlines.set("a");
+  deadlines.set("b");
+  clock.advance(60);
+  deadlines.set("a");
+  clock.advance(40);
+  expect(due).toEqual(["b"]);
+  clock.advance(60);
+  expect(due).toEqual(["b", "a"]);
+});
+
 test("an item may set itself and delete others while it falls due", () => {
   const clock = new ManualClock();
   const due: string[] = [];

@@ -113,6 +113,20 @@ for (const revision of REVISIONS) {
   });
 }
 
+test("a poll outlives the idle timeout of the server", async () => {
+  const idle = Bun.serve({ port: 0, idleTimeout: 1, fetch: () => new Promise<Response>(() => {}) });
+  await using at = Station.open();
+  const short = Bun.serve({ ...at.engine.handler(), port: 0, idleTimeout: 1 });
+  const base = `http://127.0.0.1:${short.port}/engine.io/?EIO=4&transport=polling`;
+  const { sid } = JSON.parse((await (await fetch(base)).text()).slice(1));
+  const poll = fetch(`${base}&sid=${sid}`);
+  // Shows when the time of a request that is not a poll is over.
+  await fetch(`http://127.0.0.1:${idle.port}`).catch(() => {});
+  at.session(sid).send("late");
+  expect(await (await poll).text()).toBe("4late");
+  await Promise.all([idle.stop(true), short.stop(true)]);
+});
+
 describe("limits", () => {
   const LIMIT = 1000;
 

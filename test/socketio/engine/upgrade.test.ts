@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ManualClock } from "../../support/clock.ts";
+import { WireClient } from "../../support/wire.ts";
 import { echo, ended, Frames, polled, REVISIONS, Station } from "./station.ts";
 
 for (const revision of REVISIONS) {
@@ -191,6 +192,30 @@ for (const revision of REVISIONS) {
       expect(await frames.next()).toBe("4last");
       expect((await frames.closed).code).toBe(1000);
       expect(await reason).toBe("forced close");
+    });
+
+    test("closing during an upgrade waits for the client even when there is nothing left to send", async () => {
+      await using at = Station.open();
+      const client = await at.polling(revision);
+      const socket = at.session(client.sid);
+      const frames = client.websocket();
+      frames.send("2probe");
+      await frames.next();
+      socket.close();
+      expect(socket.readyState).toBe("closing");
+      frames.send("5");
+      expect((await frames.closed).code).toBe(1000);
+    });
+
+    test("a handshake of an upgrade that fails leaves the session free to try again", async () => {
+      await using at = Station.open();
+      const client = await at.polling(revision);
+      const url = at.url(client.query.replace("polling", "websocket"));
+      const broken = await WireClient.open(url, { headers: { "Sec-WebSocket-Key": null } });
+      expect(broken.status).toBe(400);
+      const frames = client.websocket();
+      frames.send("2probe");
+      expect(await frames.next()).toBe("3probe");
     });
 
     test("the heartbeat goes on", async () => {
