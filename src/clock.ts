@@ -14,11 +14,18 @@ export interface Clock {
   every(ms: number, task: () => void): Cancel;
 }
 
+/** The longest time a timer of the runtime can wait; anything above fires at once. */
+const LONGEST = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, task) {
-    const timer = setTimeout(task, ms);
-    timer.unref();
+    let timer: Timer;
+    const wait = (left: number): void => {
+      timer = left > LONGEST ? setTimeout(wait, LONGEST, left - LONGEST) : setTimeout(task, left);
+      timer.unref();
+    };
+    wait(ms);
     return () => clearTimeout(timer);
   },
   every(ms, task) {

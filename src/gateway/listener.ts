@@ -92,7 +92,9 @@ export class Listener {
   }
 
   async #fetch(request: Request, server: Server<SocketOwner>): Promise<Response | undefined> {
-    const url = new URL(request.url);
+    // `OPTIONS *` and the like name no resource of ours.
+    const url = URL.parse(request.url);
+    if (url === null) return Response.json({ error: "Bad request" }, { status: 400 });
     const peer = server.requestIP(request)?.address ?? "";
     const client = clientInfo(peer, request.headers, this.#proxies, url.protocol === "https:");
     const response = await this.#route(request, url, server, client);

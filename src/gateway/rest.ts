@@ -1,5 +1,4 @@
 import { Hono } from "hono";
-import { Fault } from "../errors.ts";
 import { corsHeaders, preflight } from "../http/cors.ts";
 import type { ClientInfo, Method, RestSurface, Route, RouteContext } from "../http/routes.ts";
 import type { Log } from "../observe/log.ts";
@@ -47,10 +46,11 @@ async function answer(mount: RestMount, route: Route, context: RouteContext): Pr
   try {
     response = await route.handler(context);
   } catch (error) {
-    if (!(error instanceof Fault) || error.row.status >= 500) {
+    response = mount.surface.onError(error, context);
+    // What a client did wrong, or that it hung up in the middle, is its own affair.
+    if (response.status >= 500 && !context.req.raw.signal.aborted) {
       mount.log.error({ method: route.method, route: route.path, error }, "request failed");
     }
-    response = mount.surface.onError(error, context);
   }
   return withCors(mount, context, response);
 }

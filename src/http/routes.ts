@@ -28,10 +28,7 @@ export interface Route {
 export interface RestSurface {
   readonly routes: readonly Route[];
   readonly cors?: CorsPolicy;
-  /**
-   * Turns whatever a handler threw, and the listener's own refusals, into this protocol's error body. Unknown errors
-   * were logged before.
-   */
+  /** Turns whatever a handler threw into this protocol's error body. An answer of 500 and above is logged with its cause. */
   readonly onError: (error: unknown, context: RouteContext) => Response;
   /** Body and headers of a 405 in this protocol's shape; `allow` is set by the listener. */
   readonly onWrongMethod: (context: RouteContext) => Response;
