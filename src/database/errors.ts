@@ -30,12 +30,16 @@ const connectionCodes = new Set([
  */
 const unavailableStates = /^(08|28|53|57P|58)|^(3D000|57014|25006)$/;
 
+/** Fields in which drivers and servers quote the statement and the values in it, which may be anybody's. */
+const valueFields = ["detail", "where", "query", "params", "queryOptions"];
+
 /** What a caller is told of a failed statement: {@link DatabaseUnavailable}, or the driver's own error. */
 export function statementError(error: unknown): unknown {
   const reason = error instanceof DrizzleQueryError && error.cause ? error.cause : error;
   if (reason instanceof DatabaseUnavailable) return reason;
   const code = codeOf(reason);
   if (code === undefined) return reason;
+  for (const field of valueFields) Reflect.deleteProperty(reason as Error, field);
   if (connectionCodes.has(code) || unavailableStates.test(code)) {
     return new DatabaseUnavailable(`the database does not serve (${code})`, { cause: reason });
   }

@@ -1,70 +1,71 @@
-import { connect as dial, type Socket } from "node:net";
 import { drizzle } from "drizzle-orm/postgres-js";
-import postgres, { type Sql } from "postgres";
+import type { Sql } from "postgres";
 import type { Log } from "../observe/log.ts";
+import { type Answer, Connection, type Statement, type Transaction } from "./connection.ts";
 import type { Database, Orm } from "./database.ts";
+import { createDial } from "./dial.ts";
 import { answersPing } from "./ping.ts";
 import { Pool } from "./pool.ts";
+import { patience } from "./waiting.ts";
 
 /** Connections of one node. More do not make a Postgres faster, and ten nodes must fit its usual limit of 100. */
 const poolSize = 8;
-/** Seconds until a connection attempt is given up. */
-const connectTimeout = 3;
-/** Milliseconds after which the server ends a statement; less than the pool's patience. */
+/** Milliseconds after which the server ends a statement; less than our patience, so that silence means a fault. */
 const statementTimeout = 5_000;
 
 /** Opens a pool on a Postgres server without contacting it yet. */
 export function openPostgres(url: string, { log }: { readonly log: Log }): Database {
-  const connect = (limits: { readonly max: number; readonly statementTimeout: number }): Sql =>
-    postgres(url, {
-      ...{ socket: connector() },
-      max: limits.max,
-      connect_timeout: connectTimeout,
-      keep_alive: 15,
-      // Seconds between attempts; the default grows to 20, and a server that is back should be found within one.
-      backoff: () => 0.1 + Math.random() * 0.4,
-      connection: { application_name: "patchbay", statement_timeout: limits.statementTimeout, TimeZone: "UTC" },
-      onnotice: (notice) => log.debug({ notice: notice.message }, "notice of the database"),
-    });
-  const pool = new Pool(() => connect({ max: poolSize, statementTimeout }), poolSize, log);
+  const dial = createDial();
+  const connect = () => new Connection({ url, dial, log, statementTimeout, patience });
+  const pool = new Pool(connect, poolSize);
+  // This one never connects: drizzle wants to see the options of a client.
+  const { options } = connect();
+  const orm = ormOver(options, (work) => pool.run(work));
   return {
     kind: "postgres",
-    orm: pool.orm,
+    orm,
     async unhurried(work) {
-      const own = connect({ max: 1, statementTimeout: 0 });
+      const connection = new Connection({ url, dial, log, statementTimeout: 0 });
       try {
-        return await work(drizzle({ client: own }) as unknown as Orm);
+        return await work(ormOver(options, (statement) => statement(connection)));
       } finally {
-        await own.end({ timeout: 0 });
+        await connection.end();
       }
     },
-    ping: () => answersPing(pool.orm),
+    ping: () => answersPing(orm),
     close: () => pool.close(),
   };
 }
 
-/** Hosts and ports of the URL as postgres.js read them; `path` is a Unix socket in their place. */
-interface Address {
-  readonly host: readonly string[];
-  readonly port: readonly number[];
-  readonly path: string | false;
+/** Drizzle over connections that are lent; it is given the few calls of postgres.js that it makes. */
+function ormOver(options: Sql["options"], lend: <T>(work: (connection: Connection) => Promise<T>) => Promise<T>): Orm {
+  const client = {
+    options,
+    unsafe: (...statement: Statement) =>
+      rowsOrValues((asValues) => lend((connection) => connection.send(statement, asValues))),
+    begin: <T>(body: (transaction: unknown) => Promise<T>) =>
+      lend((connection) => connection.transaction((transaction) => body(handle(transaction)))),
+  };
+  return drizzle({ client: client as unknown as Sql }) as unknown as Orm;
+}
+
+function handle(transaction: Transaction): unknown {
+  return {
+    unsafe: (...statement: Statement) => rowsOrValues((asValues) => transaction.send(statement, asValues)),
+    savepoint: <T>(body: (nested: unknown) => Promise<T>) => transaction.savepoint((nested) => body(handle(nested))),
+  };
 }
 
 /**
- * Makes sockets for postgres.js, to which a connection that is closed without a word is no failure: where a proxy stands
- * before a server that is away it would dial without a pause and never answer the statement. Here that is an error.
+ * An answer as drizzle asks for it: a promise of rows, whose `values()`, called at once, makes them arrays. Nothing is
+ * sent before that call had its chance.
  */
-function connector(): (address: Address) => Socket {
-  let attempt = 0;
-  return ({ host, port, path }) => {
-    const turn = attempt % host.length;
-    const target = path ? { path } : { host: host[turn] as string, port: port[turn] as number };
-    const socket = dial(target);
-    socket.on("error", () => attempt++);
-    socket.on("end", () => {
-      socket.destroy(Object.assign(new Error("the server closed the connection"), { code: "CONNECTION_CLOSED" }));
-    });
-    // postgres.js takes the name to expect in a certificate from here.
-    return Object.assign(socket, path ? {} : target);
+function rowsOrValues(send: (asValues: boolean) => Promise<Answer>) {
+  let asValues = false;
+  const answer = Promise.resolve().then(() => send(asValues));
+  const values = () => {
+    asValues = true;
+    return answer;
   };
+  return Object.assign(answer, { values });
 }

@@ -1,0 +1,169 @@
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { sql } from "drizzle-orm";
+import { type Database, DatabaseUnavailable } from "../../src/database/database.ts";
+import { openDatabase } from "../../src/database/open.ts";
+import { type FreshDatabase, freshDatabase, postgresUrl } from "../support/postgres.ts";
+import { quietLog } from "../support/quiet-log.ts";
+import { UnreliableNetwork } from "./unreliable-network.ts";
+
+setDefaultTimeout(120_000);
+
+describe.skipIf(!postgresUrl)("a Postgres that is away", () => {
+  let fresh: FreshDatabase;
+  let network: UnreliableNetwork;
+  let database: Database;
+
+  beforeEach(async () => {
+    fresh = await freshDatabase("postgres");
+    const url = fresh.databaseUrl as string;
+    network = new UnreliableNetwork(url);
+    database = await openDatabase({ ...fresh, databaseUrl: await network.listen(url) }, { log: quietLog });
+    await works();
+  });
+  afterEach(async () => {
+    await database.close();
+    await network.stop();
+    await fresh.remove();
+  });
+
+  async function works(): Promise<void> {
+    expect((await database.orm.execute(sql`select 1 as one`))[0]).toEqual({ one: 1 });
+    await database.orm.transaction((tx) => tx.execute(sql`select 1`));
+  }
+
+  /** Tries until it works: after a failed attempt to connect there is a short pause. */
+  async function isBack(): Promise<void> {
+    while (!(await statement().then(Boolean, () => false))) await Bun.sleep(20);
+    await works();
+  }
+
+  /** The work rejects as it should; resolves to the milliseconds that took. */
+  async function isAway(work: () => Promise<unknown>): Promise<number> {
+    const started = performance.now();
+    const error = await work().then(
+      () => null,
+      (reason) => reason,
+    );
+    expect(error).toBeInstanceOf(DatabaseUnavailable);
+    return performance.now() - started;
+  }
+
+  const sleepers = sql`select pid from pg_stat_activity where state = 'active'
+    and datname = current_database() and query like 'select pg_sleep(%'`;
+  const statement = async () => database.orm.execute(sql`select 1`);
+  const transaction = () => database.orm.transaction((tx) => tx.execute(sql`select 1`));
+
+  test("refused connections reject statements, and the server is found when it is back", async () => {
+    await network.stop();
+    await isAway(statement);
+    await isAway(transaction);
+    await isAway(() => database.ping());
+    await isAway(() => database.unhurried((orm) => orm.execute(sql`select 1`)));
+    await network.listen(fresh.databaseUrl as string);
+    await isBack();
+  });
+
+  test("a connection that breaks rejects its statement, and the next one gets another", async () => {
+    const cut = isAway(async () => database.orm.execute(sql`select pg_sleep(60)`));
+    while ((await database.orm.execute(sleepers)).length === 0);
+    network.cut();
+    await cut;
+    await isBack();
+  });
+
+  test("a server that shuts the connection down counts as away", async () => {
+    await isAway(async () => database.orm.execute(sql`select pg_terminate_backend(pg_backend_pid())`));
+    await works();
+  });
+
+  test("a statement right after a break waits for no lost connection", async () => {
+    for (let round = 0; round < 10; round++) {
+      const broken = isAway(async () => database.orm.execute(sql`select pg_sleep(60)`));
+      while ((await database.orm.execute(sleepers)).length === 0);
+      network.cut();
+      await broken;
+      const started = performance.now();
+      await isBack();
+      // Written to a connection that was gone, it would wait for six seconds.
+      expect(performance.now() - started).toBeLessThan(5_000);
+    }
+  });
+
+  test("a transaction whose connection breaks is refused from then on and leaves nothing", async () => {
+    await database.orm.execute(sql`create table kept (id int)`);
+    await isAway(() =>
+      database.orm.transaction(async (tx) => {
+        await tx.execute(sql`insert into kept values (1)`);
+        await isAway(async () => tx.execute(sql`select pg_terminate_backend(pg_backend_pid())`));
+        await isAway(async () => tx.execute(sql`insert into kept values (2)`));
+        await tx.execute(sql`insert into kept values (3)`);
+      }),
+    );
+    await isBack();
+    expect([...(await database.orm.execute(sql`select * from kept`))]).toEqual([]);
+  });
+
+  test("a proxy that closes without a word is no endless loop", async () => {
+    network.cut();
+    network.weather = "closing";
+    const before = network.accepted;
+    await isAway(statement);
+    expect(network.accepted - before).toBeLessThan(5);
+    network.weather = "fair";
+    await isBack();
+  });
+
+  test("a connection that fell silent is given up, also in a transaction and at its end", async () => {
+    const { promise: silence, resolve: fallSilent } = Promise.withResolvers<void>();
+    const { promise: inside, resolve: firstIsIn } = Promise.withResolvers<void>();
+    const { promise: atEnd, resolve: secondIsIn } = Promise.withResolvers<void>();
+    const lostInside = database.orm.transaction(async (tx) => {
+      await tx.execute(sql`select 1`);
+      firstIsIn();
+      await silence;
+      await tx.execute(sql`select 2`);
+    });
+    const lostAtEnd = database.orm.transaction(async (tx) => {
+      await tx.execute(sql`select 1`);
+      secondIsIn();
+      await silence;
+    });
+    await Promise.all([inside, atEnd]);
+    network.weather = "silent";
+    fallSilent();
+    await Promise.all([isAway(statement), isAway(() => lostInside), isAway(() => lostAtEnd)]);
+    network.weather = "fair";
+    await isBack();
+  });
+
+  test("ping gives a silent server two seconds", async () => {
+    network.weather = "silent";
+    const took = await isAway(() => database.ping());
+    expect(took).toBeGreaterThan(1_900);
+    expect(took).toBeLessThan(5_900);
+  });
+
+  test("one lost connection does not take the others with it", async () => {
+    const slow = database.orm.execute(sql`select pg_sleep(1), 1 as done`).then((rows) => rows[0]?.done);
+    await isAway(async () => database.orm.execute(sql`select pg_terminate_backend(pg_backend_pid())`));
+    expect(await slow).toBe(1);
+  });
+
+  test("the server ends a statement that takes longer than five seconds", async () => {
+    const took = await isAway(async () => database.orm.execute(sql`select pg_sleep(60)`));
+    expect(took).toBeGreaterThan(4_900);
+    await works();
+  });
+
+  test("unhurried work has no such limit", async () => {
+    const rows = database.unhurried((orm) => orm.execute(sql`show statement_timeout`));
+    expect([...(await rows)]).toEqual([{ statement_timeout: "0" }]);
+  });
+
+  test("more statements than may wait are turned away, the others are served", async () => {
+    const answers = await Promise.allSettled(Array.from({ length: 10_100 }, statement));
+    const refused = answers.filter(({ status }) => status === "rejected");
+    expect(refused.length).toBe(10_100 - 10_000 - 8);
+    await works();
+  });
+});
