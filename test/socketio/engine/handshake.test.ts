@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { Engine, type EngineSocket } from "../../../src/socketio/engine/index.ts";
+import { ManualClock } from "../../support/clock.ts";
 import { WireClient } from "../../support/wire.ts";
 import { Frames, REVISIONS, Station, unpack } from "./station.ts";
 
@@ -320,6 +321,21 @@ describe("options", () => {
     expect((await at.fetch("EIO=4&transport=polling")).status).toBe(500);
     expect((await fault)[0]).toEqual(new Error("mine"));
   });
+});
+
+test("configure: other options for sessions to come, the old ones for those that live", async () => {
+  const clock = new ManualClock();
+  await using at = Station.open({ clock, maxHttpBufferSize: 50 });
+  const old = await at.polling(4);
+  at.engine.configure({ clock, maxHttpBufferSize: 5, pingInterval: 1_000, pingTimeout: 1_000, revisions: [4] });
+  expect(await refusal(at.fetch("EIO=3&transport=polling"))).toEqual(UNSUPPORTED);
+  const fresh = await at.polling(4);
+  expect((await old.send("4more than five")).status).toBe(200);
+  clock.advance(1_000);
+  expect(await fresh.take()).toEqual(["2"]);
+  expect((await fresh.send("4more than five")).status).toBe(413);
+  clock.advance(24_000);
+  expect(await old.take()).toEqual(["2"]);
 });
 
 describe("CORS", () => {
