@@ -184,7 +184,7 @@ export class RawChannel implements Channel<unknown> {
   #endSlow(): void {
     const { code, reason } = this.#hub.endpoint.closes.slowReader;
     this.#hub.meters.slowReaders.value++;
-    this.close(code, reason, this.#hub.lastFrame(code, reason));
+    this.close(code, reason, this.#hub.lastFrame(this, code, reason));
   }
 
   /** Keeps a call for the time after the upgrade, within the limit of the outbox. */

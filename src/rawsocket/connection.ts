@@ -54,7 +54,7 @@ export class Connection implements SocketOwner, Beating {
     const refused = this.#refused ?? (this.#hub.draining ? "drain" : undefined);
     if (refused) {
       const { code, reason } = endpoint.closes[refused];
-      this.channel.close(code, reason, this.#hub.lastFrame(code, reason));
+      this.channel.close(code, reason, this.#hub.lastFrame(this.channel, code, reason));
     }
     if (!request || !this.channel.open) return;
     this.#known = true;
@@ -100,7 +100,7 @@ export class Connection implements SocketOwner, Beating {
     // What a paused peer sends is not read, its pongs included. A channel that ends already has a limit of its own.
     if (!this.channel.open || this.channel.socket?.isPaused) return;
     const { code, reason } = this.#hub.endpoint.closes.noPong;
-    this.channel.close(code, reason, this.#hub.lastFrame(code, reason));
+    this.channel.close(code, reason, this.#hub.lastFrame(this.channel, code, reason));
   }
 
   /** Goes on from a hook or frame that was begun: at once when it is done, else when it is. */

@@ -51,8 +51,8 @@ export interface RawEndpoint<Session> {
   readonly paths: readonly string[];
   /** Decides between endpoints that share a path; the first that claims a request gets it. Default: all. */
   claims?(url: URL): boolean;
-  /** The answer to a plain HTTP request on one of the paths. Default: not taken. */
-  plainHttp?(request: Request): Response;
+  /** The answer to a plain HTTP request on one of the paths; null, the default, does not take it. */
+  plainHttp?(request: Request): Response | null;
   /** Subprotocols spoken here. The first of them that a client offers is selected; without a match none is. */
   readonly subprotocols?: readonly string[];
   mounted?(topics: RawTopics<Session>): void;
@@ -88,7 +88,7 @@ export interface RawEndpoint<Session> {
     readonly drain: { readonly code: number; readonly reason: string };
     readonly full: { readonly code: number; readonly reason: string };
     /** Builds the last frame for the closes above, where the protocol has one. */
-    lastFrame?(code: number, reason: string): string;
+    lastFrame?(code: number, reason: string, channel: Channel<Session>): string;
   };
 }
 

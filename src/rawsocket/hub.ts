@@ -118,9 +118,9 @@ export class Hub {
   }
 
   /** The last frame before a close of the gateway's own, where the protocol has one. */
-  lastFrame(code: number, reason: string): string | undefined {
+  lastFrame(channel: RawChannel, code: number, reason: string): string | undefined {
     try {
-      return this.#endpoint.closes.lastFrame?.(code, reason);
+      return this.#endpoint.closes.lastFrame?.(code, reason, channel);
     } catch (error) {
       this.log.error({ error, code }, "last frame failed");
       return undefined;

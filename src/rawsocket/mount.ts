@@ -80,13 +80,12 @@ export class RawSocketMount {
   drain(count: number): number {
     this.#hub.draining = true;
     const { code, reason } = this.#hub.endpoint.closes.drain;
-    const lastFrame = this.#hub.lastFrame(code, reason);
     let room = count;
     for (const { channel } of this.#hub.heartbeat.members()) {
       if (room === 0) break;
       if (channel.leaving) continue;
       room--;
-      void channel.finish(DRAIN_WORK, code, reason, lastFrame);
+      void channel.finish(DRAIN_WORK, code, reason, this.#hub.lastFrame(channel, code, reason));
     }
     return this.size;
   }
@@ -104,8 +103,9 @@ export class RawSocketMount {
     this.#hub.draining = true;
     this.#hub.stop();
     const { code, reason } = this.#hub.endpoint.closes.drain;
-    const lastFrame = this.#hub.lastFrame(code, reason);
-    for (const { channel } of this.#hub.heartbeat.members()) channel.close(code, reason, lastFrame);
+    for (const { channel } of this.#hub.heartbeat.members()) {
+      channel.close(code, reason, this.#hub.lastFrame(channel, code, reason));
+    }
   }
 
   #plainHttp(request: Request): Response | null {

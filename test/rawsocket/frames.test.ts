@@ -190,6 +190,15 @@ describe("faults", () => {
     expect(station.logged[0]).toContain("second");
   });
 
+  test("`lastFrame` is told for which channel it is", async () => {
+    const declared = endpoint();
+    const lastFrame = (code: number, _reason: string, { url }: { url: URL }) => `${code} ${url.search}`;
+    station = Station.start({ ...declared, closes: { ...declared.closes, lastFrame } });
+    const clients = [await Client.open(`${station.url()}?v=1`), await Client.open(`${station.url()}?v=2`)];
+    station.mount.drain(2);
+    expect([await clients[0]!.next(), await clients[1]!.next()]).toEqual(["4007 ?v=1", "4007 ?v=2"]);
+  });
+
   test("a `lastFrame` that throws costs the last frame, not the close", async () => {
     const declared = endpoint();
     station = Station.start({

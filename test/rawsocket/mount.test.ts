@@ -33,13 +33,14 @@ describe("requests", () => {
         paths: ["/"],
         claims: (url) => url.searchParams.has("token"),
         opened: greeting("first"),
-        plainHttp: () => new Response("first, plain"),
+        plainHttp: ({ url }) => (url.endsWith("=none") ? null : new Response("first, plain")),
       }),
       endpoint({ name: "second", paths: ["/"], opened: greeting("second") }),
     );
     expect(await (await Client.open(station.url("/?token="))).next()).toBe("first");
     expect(await (await Client.open(station.url("/"))).next()).toBe("second");
     expect(await (await fetch(http(station.url("/?token=x")))).text()).toBe("first, plain");
+    expect((await fetch(http(station.url("/?token=none")))).status).toBe(404);
     expect((await fetch(http(station.url("/")))).status).toBe(404);
     expect(station.mounts.map((mount) => mount.size)).toEqual([1, 1]);
   });
