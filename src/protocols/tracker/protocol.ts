@@ -51,7 +51,7 @@ function build(core: Core<TrackerSettings>): Surface {
   const identity = new Identity(verifier(core), { accounts, clock }, settings);
   const rooms = new Rooms({ backplane, clock }, { ttl: settings.roomTtl, maxPerOwner: settings.maxPinsPerUser });
   const positions = new Positions({ rooms, clock, log }, core.keep("positions", newPositionState));
-  const notices = core.keep("notices", () => new Notices(settings.legacyRoomMessage));
+  const notices = new Notices(settings.legacyRoomMessage);
   const presence = new Presence({ backplane, log }, maxSockets);
   const members = new Members({ rooms, clock, topics: backplane.topics }, core.keep("members", newMemberState));
   const guesses = new Guesses(backplane.tallies, {

@@ -120,6 +120,24 @@ describe("T-10.1 the rooms of a lost socket", () => {
     expect(await second.rest()).toEqual([moved(2, 2)]);
   });
 
+  test("each note lives its own time", async () => {
+    const timed = await stages.startTimed({ TRACKER_RESUME_SECONDS: "20" });
+    const [one, two] = [await timed.pin(), await timed.pin()];
+    const watcher = await timed.member(one);
+    await watcher.join(two);
+    const phone = await timed.member(one);
+    const tablet = await timed.member(two, { person: phone.person });
+    await lose(phone, watcher);
+    await timed.pass(15_000);
+    await lose(tablet, watcher);
+    await timed.pass(10_000);
+    const back = await timed.client({ person: phone.person });
+    watcher.move(one, 1, 1);
+    watcher.move(two, 2, 2);
+    await watcher.settle();
+    expect(await back.rest()).toEqual([moved(2, 2)]);
+  });
+
   test("not after a DISCONNECT, nor when the note is too old, the room has ended or the account has left it", async () => {
     const timed = await stages.startTimed({ TRACKER_RESUME_SECONDS: "20", TRACKER_ROOM_TTL: "100" });
     const pin = await timed.pin();

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { decodeJwt, decodeProtectedHeader } from "jose";
+import postgres from "postgres";
+import { postgresUrl } from "../../support/postgres.ts";
 import { type Answer, Stages, type TimedStage } from "./stage.ts";
 
 const stages = new Stages();
@@ -188,6 +190,23 @@ describe("refresh", () => {
     });
     expect(status).toBe(401);
     expect(shown(await refresh(first.access_token))).toEqual([404, STALE]);
+  });
+
+  test.if(postgresUrl !== undefined)("T-3.19 no token and no password is stored", async () => {
+    const account = await register();
+    const first = await login(account);
+    const second = await successor(first.refresh_token);
+    const sql = postgres((await stages.databaseUrl()) ?? "", { max: 1 });
+    try {
+      const rows = await sql`
+        select a::text as text from accounts.accounts a union all select s::text from accounts.sessions s`;
+      const text = rows.map((row) => String(row.text)).join();
+      expect(text).toContain(account.username);
+      const parts = [first.refresh_token, second, first.access_token].map((token) => String(token).split(".")[2]!);
+      for (const secret of [...parts, account.password]) expect(text).not.toContain(secret);
+    } finally {
+      await sql.end();
+    }
   });
 
   test("T-3.21 T-11.8 a replaced token gives the same successor until 60 s after the successor's first use", async () => {

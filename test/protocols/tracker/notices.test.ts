@@ -289,4 +289,23 @@ describe("expiry", () => {
     expect(await client.next()).toEqual(NO_ROOM);
     expect(await other.next()).toEqual(NO_ROOM);
   });
+
+  test("T-6.4 between expiry and the next look the room is closed already", async () => {
+    const timed = await stages.startTimed({ TRACKER_ROOM_TTL: "30.5" });
+    const pin = await timed.pin();
+    const client = await timed.member(pin);
+    const other = await timed.member(pin);
+    await client.rest();
+    await timed.pass(30_000);
+    client.move(pin, 1, 1);
+    expect(await client.next()).toEqual(moved(1, 1));
+    expect(await other.next()).toEqual(moved(1, 1));
+    timed.clock.advance(600);
+    client.move(pin, 2, 2);
+    // One for the end of the room, one for the move.
+    expect([await client.next(), await client.next()]).toEqual([NO_ROOM, NO_ROOM]);
+    expect(await other.next()).toEqual(NO_ROOM);
+    await timed.pass(2_000);
+    expect([...(await client.rest()), ...(await other.rest())]).toEqual([]);
+  });
 });

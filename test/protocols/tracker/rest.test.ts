@@ -100,6 +100,7 @@ describe("registration", () => {
     ["username null", { ...valid, username: null }, "string_type"],
     ["password a number", { ...valid, password: 12345 }, "string_type"],
     ["username of 3", { ...valid, username: "abc" }, "string_too_short"],
+    ["username too short and ill-formed: the first fault only", { ...valid, username: "1a" }, "string_too_short"],
     ["username of 21", { ...valid, username: "a".repeat(21) }, "string_too_long"],
     ["username with a digit first", { ...valid, username: "1abc" }, "string_pattern_mismatch"],
     ["username with an underscore first", { ...valid, username: "_abc" }, "string_pattern_mismatch"],

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { joined, moved, NO_ROOM } from "./client.ts";
-import { type Stage, Stages, type TimedStage } from "./stage.ts";
+import { startProcess } from "../../support/process.ts";
+import { connectClient, joined, moved, NO_ROOM } from "./client.ts";
+import { REFRESH_SECRET, SECRET, type Stage, Stages, type TimedStage } from "./stage.ts";
 
 const stages = new Stages();
 let stage: TimedStage;
@@ -104,6 +105,56 @@ describe("metrics and logs", () => {
     expect(await metric(counted, "throttles_total", { kind: "rest" })).toBe(1);
     expect(await metric(counted, "room_joins_total", { by: "join_room" })).toBe(1);
     expect(await metric(counted, "room_joins_total", { by: "move" })).toBe(1);
+  });
+
+  test("T-6.12 no PIN, token, password or coordinate in the log, however much is logged", async () => {
+    const database = await stages.databaseUrl();
+    const process = await startProcess({
+      env: {
+        PROTOCOLS: "tracker",
+        TRACKER_JWT_SECRET: SECRET,
+        TRACKER_REFRESH_SECRET: REFRESH_SECRET,
+        LOG_LEVEL: "trace",
+        ...(database === undefined ? {} : { DATABASE_URL: database }),
+      },
+    });
+    try {
+      const person = await stage.person();
+      const headers = { authorization: `Bearer ${person.token}` };
+      const { room_id: pin } = (await (await fetch(`${process.url}/track/generate-pin`, { headers })).json()) as {
+        room_id: string;
+      };
+      const account = { username: `u${crypto.randomUUID().replaceAll("-", "").slice(0, 12)}`, password: "Hush!Hush7" };
+      const post = async (path: string, body: unknown) =>
+        (await (await fetch(process.url + path, { method: "POST", body: JSON.stringify(body) })).json()) as Record<
+          string,
+          unknown
+        >;
+      await post("/user", account);
+      const grant = await post("/login/v2", account);
+      await post("/login/v2", { ...account, password: "Hush!Wrong7" });
+      await post("/login/v2/refresh", { refresh_token: grant.refresh_token });
+      const client = await connectClient(process.url, person);
+      await client.join(pin);
+      client.move(pin, 12.3456, 65.4321);
+      client.emit("join_room", "654321");
+      client.emit("move", { lat: "12.3456", long: 0, roomId: pin });
+      await client.settle();
+      const refused = await connectClient(process.url, person, {
+        headers: { authorization: `Bearer ${person.token}x` },
+        patient: true,
+      });
+      await refused.until("disconnect");
+      client.close();
+      process.child.kill("SIGTERM");
+      await process.child.exited;
+      const secrets = [pin, person.token, account.password, "Hush!Wrong7", "12.3456", "65.4321", "654321"];
+      for (const secret of [...secrets, String(grant.access_token), String(grant.refresh_token), SECRET]) {
+        expect([secret, process.output().includes(secret)]).toEqual([secret, false]);
+      }
+    } finally {
+      await process.cleanUp();
+    }
   });
 
   test("T-6.12 no PIN, user, token or coordinate in the metrics", async () => {
