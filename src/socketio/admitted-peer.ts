@@ -93,7 +93,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
 
   /** socket.io begins to take the socket out: the last moment at which its rooms can be seen. */
   leaving(reason: string): void {
-    this.#departure ??= { reason: this.#connection.leaveReason(reason), rooms: new Set(this.socket.rooms) };
+    this.#departure ??= { reason: this.#connection.leaveReason(reason), rooms: this.socket.rooms };
     // Something waits only if the server put the client out: then its events do not count any more.
     this.clear();
   }

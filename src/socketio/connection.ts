@@ -36,8 +36,6 @@ export class Connection {
   /** Present while the attachments of a packet come in. */
   #decoder: Decoder | null = null;
   #cancelLinger: Cancel | null = null;
-  /** Nothing the client sends is taken any more. */
-  #over = false;
   #draining = false;
 
   constructor(hub: Hub, conn: EngineSocket) {
@@ -51,14 +49,13 @@ export class Connection {
     else if (conn.protocol === 3) this.#connect("/", {});
   }
 
-  /** False when nothing the client sends, or is sent, counts any more. */
+  /** False when nothing is taken from the client, or sent to it, any more. */
   get open(): boolean {
-    return !this.#over && this.conn.readyState === "open";
+    return this.conn.readyState === "open";
   }
 
   /** Ends the session without a DISCONNECT: the client comes back. */
   drop(code?: number): void {
-    this.#over = true;
     this.conn.terminate(code);
   }
 
@@ -75,7 +72,6 @@ export class Connection {
 
   /** Ends the session when the client has taken what was written. */
   finish(): void {
-    this.#over = true;
     this.conn.closeAfterFlush(LAST_WORDS);
   }
 
@@ -158,7 +154,7 @@ export class Connection {
   }
 
   _packet(packet: Packet, options: { volatile?: boolean } = {}): void {
-    if (this.conn.readyState !== "open") return;
+    if (!this.open) return;
     if (packet.type === PacketType.EVENT) this.#hub.meters.of(packet.data[0]).sent.value++;
     this.writeToEngine(this.#hub.io.encoder.encode(packet), options);
   }
@@ -185,7 +181,6 @@ export class Connection {
   }
 
   #received(message: string | Buffer): void {
-    if (this.#over) return;
     let packet: Packet | null;
     try {
       packet = this.#read(message);
@@ -245,7 +240,6 @@ export class Connection {
   }
 
   #closed(reason: string): void {
-    this.#over = true;
     this.#cancelLinger?.();
     this.#hub.closed(this);
     for (const peer of [...this.#peers]) peer.close(reason as DisconnectReason);

@@ -305,6 +305,21 @@ test("V-8.19 a second CONNECT to a joined namespace closes the transport", async
   expect(await session.closed).toMatchObject({ code: 1007 });
 });
 
+test("V-8.19 so does a second CONNECT while the first is being decided", async () => {
+  const decision = Promise.withResolvers<Admission<unknown>>();
+  let asked = 0;
+  const authenticate = () => {
+    asked++;
+    return decision.promise;
+  };
+  station = new Station({ "/": declare({ authenticate }) });
+  const session = await WireSession.open(station.url, 4);
+  session.send("40", "40");
+  expect(await session.closed).toMatchObject({ code: 1007 });
+  expect(asked).toBe(1);
+  decision.resolve({ refuse: "close" });
+});
+
 test("a client that goes while authenticate runs has left, without rooms, and never joined", async () => {
   const decision = Promise.withResolvers<Admission<string>>();
   const left = Promise.withResolvers<unknown[]>();

@@ -7,6 +7,7 @@ import { systemClock } from "../../../src/clock.ts";
 import { quietLog } from "../../support/quiet-log.ts";
 import { Random } from "../../support/random.ts";
 import { freshPrefix, startRedisServer, testRedis } from "../../support/redis.ts";
+import { WireClient } from "../../support/wire.ts";
 import { once, until } from "../events.ts";
 import { declare, Station } from "../station.ts";
 
@@ -117,6 +118,23 @@ describe.if(redis.available)("two nodes", () => {
       mine: ["local all", "local room", "not them", "once", "volatile", "end"],
       theirs: ["not me", "once", "volatile", "end"],
     });
+  });
+
+  test("a volatile broadcast leaves out who cannot take it there", async () => {
+    const client = await WireClient.open(`${there.url}/io/?EIO=3&transport=websocket`);
+    await client.next();
+    await client.next();
+    client.pause();
+    const [socket] = there.namespace().sockets.values();
+    const engine = socket!.conn as unknown as { readonly bufferedBytes: number };
+    while (engine.bufferedBytes === 0) socket!.emit("block", "y".repeat(50_000));
+    here.namespace().volatile.emit("volatile");
+    here.namespace().emit("firm");
+    client.resume();
+    const names: string[] = [];
+    while (names.at(-1) !== "firm") names.push(JSON.parse((await client.next())!.text.slice(2))[0]);
+    expect(new Set(names)).toEqual(new Set(["block", "firm"]));
+    client.destroy();
   });
 
   test("namespaces of other names hear nothing of it", async () => {
