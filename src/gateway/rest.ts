@@ -32,6 +32,13 @@ export function restApp(mounts: readonly RestMount[], pick: (surface: RestSurfac
     if (cors) app.options(path, (context) => preflight(cors, context.req.raw));
     app.all(path, (context) => wrongMethod(mount, methods, context));
   }
+  for (const mount of mounts) {
+    const { unknown } = mount.surface;
+    if (!unknown) continue;
+    for (const prefix of unknown.under) {
+      app.all(`${prefix}/*`, (context) => withCors(mount, context, unknown.answer(context)));
+    }
+  }
   app.notFound(() => new Response(null, { status: 404, headers: { [NOT_TAKEN]: "1" } }));
   return app;
 }

@@ -32,6 +32,8 @@ export interface RestSurface {
   readonly onError: (error: unknown, context: RouteContext) => Response;
   /** Body and headers of a 405 in this protocol's shape; `allow` is set by the listener. */
   readonly onWrongMethod: (context: RouteContext) => Response;
+  /** Path prefixes under which everything is this protocol's; a path that no route has gets `answer`. */
+  readonly unknown?: { readonly under: readonly string[]; readonly answer: (context: RouteContext) => Response };
   /** Routes of the internal port (administration), same rules. */
   readonly internal?: readonly Route[];
 }

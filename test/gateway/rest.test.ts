@@ -51,6 +51,25 @@ test("a path that no protocol takes is told apart from a 404 of a protocol", asy
   expect(notTaken(await ask("/kettle/7"))).toBe(false);
 });
 
+test("a path under a prefix that is a protocol's own gets that protocol's 404, its routes what they always get", async () => {
+  const unknown = { under: ["/kettle"], answer: () => Response.json({ error: "no such kettle" }, { status: 404 }) };
+  const app = restApp([{ surface: { ...kettle, unknown }, log }], (surface) => surface.routes);
+  const ask = async (path: string, init?: RequestInit) =>
+    await app.fetch(new Request(`http://localhost${path}`, init), { address: "203.0.113.1", secure: false });
+  for (const path of ["/kettle/x", "/kettle/x/", "/kettle/7/lid"]) {
+    const response = await ask(path, { method: "PUT", headers: { origin: "https://app.example" } });
+    expect([response.status, notTaken(response), await response.json()]).toEqual([
+      404,
+      false,
+      { error: "no such kettle" },
+    ]);
+    expect(response.headers.get("access-control-allow-origin")).toBe("https://app.example");
+  }
+  expect((await ask("/kettle/7")).status).toBe(200);
+  expect((await ask("/kettle/7", { method: "PUT" })).status).toBe(405);
+  expect(notTaken(await ask("/kettles"))).toBe(true);
+});
+
 test("a wrong method names the right ones in the protocol's own shape", async () => {
   const response = await ask("/kettle", { method: "DELETE" });
   expect([response.status, response.headers.get("allow"), await response.json()]).toEqual([
