@@ -4,6 +4,7 @@ import type { Socket as ClientV2 } from "socket.io-client-v2";
 import { type Backplane, BackplaneUnavailable } from "../../../src/backplane/backplane.ts";
 import { openBackplane } from "../../../src/backplane/open.ts";
 import { systemClock } from "../../../src/clock.ts";
+import { core } from "../../../src/socketio/core.ts";
 import { quietLog } from "../../support/quiet-log.ts";
 import { Random } from "../../support/random.ts";
 import { freshPrefix, startRedisServer, testRedis } from "../../support/redis.ts";
@@ -226,6 +227,8 @@ describe.if(redis.available)("two nodes", () => {
       .catch((error) => error);
     expect(failure).toBeInstanceOf(Error);
     expect(failure.responses).toEqual(["mine"]);
+    // Nothing is kept for an answer that nobody waits for.
+    await until(() => core(socketOf(there, theirs)).acks.size === 0);
   });
 
   test("serverSideEmit reaches the other node, with and without an answer", async () => {
