@@ -106,29 +106,33 @@ export function endpoint({ settings, cors, clock, log, ...parts }: EndpointParts
 }
 
 /** Waits for what a client asked for and answers it. Rejects with what no client is told. */
-async function answer(peer: TrackerPeer, acknowledge: Acknowledge, work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    const fault = publicFault(error);
-    if (!fault) throw error;
-    refuse(peer, fault, acknowledge);
-    return;
-  }
-  succeed(peer, acknowledge);
+function answer(peer: TrackerPeer, acknowledge: Acknowledge, work: Promise<void>): Promise<void> {
+  return settle(
+    work,
+    () => succeed(peer, acknowledge),
+    (fault) => refuse(peer, fault, acknowledge),
+  );
 }
 
 /** A renewal answers by its acknowledgement alone, and the same to every client (T-2.27). */
-async function answerRenewal(acknowledge: Acknowledge, work: Promise<void>): Promise<void> {
+function answerRenewal(acknowledge: Acknowledge, work: Promise<void>): Promise<void> {
+  return settle(
+    work,
+    () => acknowledge({ ok: true }),
+    (fault) => acknowledge(failure(fault)),
+  );
+}
+
+async function settle(work: Promise<void>, succeeded: () => void, refused: (fault: Fault) => void): Promise<void> {
   try {
     await work;
   } catch (error) {
     const fault = publicFault(error);
     if (!fault) throw error;
-    acknowledge(failure(fault));
+    refused(fault);
     return;
   }
-  acknowledge({ ok: true });
+  succeeded();
 }
 
 /** `error` to the caller, then the acknowledgement (T-4.4). */

@@ -10,6 +10,9 @@ const MAX_REST = 2000;
 /** Rest when the store is away. */
 const OUTAGE_REST = 1000;
 
+/** How long a written change is kept beside the store, for readers that asked just before it came there. */
+const SENT_LIFE = 1;
+
 /** Where an account was last seen in a room. */
 export interface Position {
   readonly lat: number;
@@ -36,7 +39,7 @@ interface Pending {
 /** What must outlive a reload of the code. */
 export interface PositionState {
   waiting: Map<string, Pending>;
-  /** On their way to the store, or just there: kept a little longer so that no reader falls between the two. */
+  /** On their way to the store, or just there. */
   sent: Map<string, Pending>;
   lastAt: number;
 }
@@ -104,16 +107,18 @@ export class Positions {
 
   /** The newest position of another account than `account` (T-5.6, T-5.8). */
   newestOfOthers(stored: StoredRoom, account: string): Position | null {
+    const unwritten = this.#unwritten(stored.room);
     const own = positionField(account);
-    const fields = new Map<string, string | Position | null>(Object.entries(stored.fields));
-    for (const pending of this.#unwritten(stored.room)) {
-      for (const [field, value] of pending.fields) fields.set(field, value);
-    }
     let newest: Position | null = null;
-    for (const [field, value] of fields) {
-      if (value === null || field === own || !field.startsWith(positionField(""))) continue;
-      const position = typeof value === "string" ? read(value) : value;
-      if (position && (newest === null || position.at > newest.at)) newest = position;
+    const consider = (field: string, position: Position | null) => {
+      if (position && field !== own && position.at > (newest?.at ?? 0)) newest = position;
+    };
+    for (const [field, text] of Object.entries(stored.fields)) {
+      const removed = unwritten.some((pending) => pending.fields.get(field) === null);
+      if (field.startsWith(positionField("")) && !removed) consider(field, read(text));
+    }
+    for (const pending of unwritten) {
+      for (const [field, position] of pending.fields) consider(field, position);
     }
     return newest;
   }
@@ -150,7 +155,6 @@ export class Positions {
       if (this.#closed) return;
       this.#rest = this.#clock.after(rest, () => {
         this.#rest = null;
-        this.#state.sent.clear();
         if (this.#state.waiting.size > 0) this.#wake();
       });
     });
@@ -164,6 +168,7 @@ export class Positions {
     const results = await Promise.allSettled(
       Array.from(batch.values(), ({ room, fields }) => this.#rooms.write(room, Object.fromEntries(encoded(fields)))),
     );
+    this.#clock.after(SENT_LIFE, () => batch.clear());
     const failed = results.find((result) => result.status === "rejected");
     if (!failed) return Math.min(MAX_REST, batch.size * REST_PER_ROOM);
     if (!isOutage(failed.reason)) this.#log.error({ error: failed.reason }, "writing positions failed");

@@ -1,8 +1,10 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
 import { type Client, INVALID_DATA, joined, moved, NO_ROOM } from "./client.ts";
 import { RawPolling, RawSocket } from "./raw.ts";
 import { PATH, type Person, type Stage, Stages } from "./stage.ts";
+
+setDefaultTimeout(60_000);
 
 const stages = new Stages();
 let stage: Stage;

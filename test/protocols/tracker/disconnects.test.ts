@@ -1,8 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { WireClient } from "../../support/wire.ts";
 import { disconnected, moved } from "./client.ts";
 import { RawPolling, RawSocket } from "./raw.ts";
 import { PATH, type Stage, Stages } from "./stage.ts";
+
+setDefaultTimeout(60_000);
 
 const stages = new Stages();
 let stage: Stage;

@@ -1,7 +1,9 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { INVALID_DATA, joined, left, moved, NO_ROOM, RATE_LIMITED, told } from "./client.ts";
 import { RawSocket } from "./raw.ts";
 import { Stages, type TimedStage } from "./stage.ts";
+
+setDefaultTimeout(60_000);
 
 const stages = new Stages();
 let stage: TimedStage;

@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { joined } from "./client.ts";
 import { RawPolling, RawSocket } from "./raw.ts";
 import { PATH, type Stage, Stages } from "./stage.ts";
+
+setDefaultTimeout(60_000);
 
 const stages = new Stages();
 let stage: Stage;

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { signToken } from "../../../src/accounts/sign.ts";
 import { joined, moved } from "./client.ts";
 import { RawPolling, RawSocket } from "./raw.ts";
 import { SECRET, type Stage, Stages } from "./stage.ts";
+
+setDefaultTimeout(60_000);
 
 const stages = new Stages();
 let stage: Stage;

@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import postgres from "postgres";
 import { postgresUrl } from "../../support/postgres.ts";
 import { type Answer, Stages, type TimedStage } from "./stage.ts";
+
+setDefaultTimeout(60_000);
 
 const stages = new Stages();
 let stage: TimedStage;

@@ -1,10 +1,12 @@
-import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type GatewayProcess, startProcess } from "../../support/process.ts";
 import { startProxy } from "../../support/proxy.ts";
 import { freshPrefix, testRedis } from "../../support/redis.ts";
 import { type Client, connectClient, disconnected, joined, left, moved, NO_ROOM, UNAVAILABLE } from "./client.ts";
 import { RawSocket } from "./raw.ts";
 import { PATH, REFRESH_SECRET, SECRET, type Stage, Stages } from "./stage.ts";
+
+setDefaultTimeout(60_000);
 
 const redis = await testRedis();
 const stages = new Stages();

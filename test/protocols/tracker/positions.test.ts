@@ -1,9 +1,11 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { MemoryBackplane } from "../../../src/backplane/memory.ts";
 import { newPositionState, Positions } from "../../../src/protocols/tracker/positions.ts";
 import { type Room, Rooms } from "../../../src/protocols/tracker/rooms.ts";
 import { ManualClock } from "../../support/clock.ts";
 import { quietLog } from "../../support/quiet-log.ts";
+
+setDefaultTimeout(60_000);
 
 function setUp() {
   const clock = new ManualClock();

@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { tracker } from "../../../src/protocols/tracker/protocol.ts";
 import { disconnected, joined, left, moved, NO_ROOM } from "./client.ts";
 import { Stages, type TimedStage } from "./stage.ts";
+
+setDefaultTimeout(60_000);
 
 const stages = new Stages();
 let stage: TimedStage;

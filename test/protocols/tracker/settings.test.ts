@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import { loadSettings } from "../../../src/config/load.ts";
 import { variable } from "../../../src/config/setting.ts";
 import { tracker } from "../../../src/protocols/tracker/protocol.ts";
 import { PATH, REFRESH_SECRET, SECRET, Stages } from "./stage.ts";
+
+setDefaultTimeout(60_000);
 
 const stages = new Stages();
 let dataDir: string;

@@ -1,4 +1,3 @@
-import { setDefaultTimeout } from "bun:test";
 import { randomInt } from "node:crypto";
 import { signToken } from "../../../src/accounts/sign.ts";
 import { type Clock, systemClock } from "../../../src/clock.ts";
@@ -7,9 +6,6 @@ import { ManualClock } from "../../support/clock.ts";
 import { startGateway, type TestGateway } from "../../support/gateway.ts";
 import { type FreshDatabase, freshDatabase, postgresUrl } from "../../support/postgres.ts";
 import { type Client, type ClientOptions, connectClient } from "./client.ts";
-
-// Noise on a busy machine must not fail a test.
-setDefaultTimeout(60_000);
 
 export const SECRET = "an access secret for the tests of the tracker";
 export const REFRESH_SECRET = "a refresh secret for the tests of the tracker";
