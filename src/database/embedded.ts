@@ -42,7 +42,11 @@ export async function openEmbedded(dataDir: string, { log }: { readonly log: Log
     log.info({ folder, first, ms: Math.round(performance.now() - started) }, "embedded database open");
     const turns = new Turns(client);
     const orm = drizzle({ client: turns.client }) as unknown as Orm;
-    const tidying = setInterval(() => tidy(orm).catch((error) => log.warn({ error }, "cleaning failed")), tidyInterval);
+    const tidying = setInterval(() => {
+      tidy(orm).catch((error) => {
+        if (!turns.isClosed) log.warn({ error }, "the embedded database could not be cleaned");
+      });
+    }, tidyInterval);
     tidying.unref();
     return {
       kind: "embedded",

@@ -23,8 +23,8 @@ export async function tidy(orm: Orm, limits = { logBytes: maxLogBytes }): Promis
   const [table] = await orm.execute<{ name: string }>(sql`
     select format('%I.%I', schemaname, relname) as name
     from pg_stat_user_tables
-    where n_dead_tup > ${minRows} + ${deadShare} * n_live_tup
-      or n_mod_since_analyze > ${minRows} + ${changedShare} * n_live_tup
+    where n_dead_tup > ${minRows} + ${deadShare}::real * n_live_tup
+      or n_mod_since_analyze > ${minRows} + ${changedShare}::real * n_live_tup
     order by n_dead_tup desc limit 1`);
   if (table) await orm.execute(sql.raw(`vacuum (analyze) ${table.name}`));
   const [log] = await orm.execute<{ bytes: string }>(sql`

@@ -31,8 +31,7 @@ export class Pool {
 
   /** Runs work with a connection when one is free. Throws `DatabaseUnavailable` when that takes too long. */
   async run<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
-    refuseInsideTransaction();
-    if (this.#closed) throw new DatabaseUnavailable("the database is closed");
+    this.admit();
     return this.#turns.run(async () => {
       const connection = this.#take();
       try {
@@ -45,6 +44,12 @@ export class Pool {
         if (!connection.isBroken) this.#idle.push(connection);
       }
     });
+  }
+
+  /** Throws when the caller may not use the database now: it is closed, or the caller has a transaction open. */
+  admit(): void {
+    refuseInsideTransaction();
+    if (this.#closed) throw new DatabaseUnavailable("the database is closed");
   }
 
   /** Lets work under way end, for five seconds at most, and closes every connection. */

@@ -25,6 +25,7 @@ export function openPostgres(url: string, { log }: { readonly log: Log }): Datab
     kind: "postgres",
     orm,
     async unhurried(work) {
+      pool.admit();
       const connection = new Connection({ url, dial, log, statementTimeout: 0 });
       try {
         return await work(ormOver(options, (statement) => statement(connection)));

@@ -31,6 +31,10 @@ export class Turns {
     this.client = client as unknown as PGlite;
   }
 
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** Closes PGlite after the statements that already have or await their turn. */
   async close(): Promise<void> {
     if (this.#closed) return;
