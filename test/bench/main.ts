@@ -20,6 +20,7 @@ import { machine } from "./machine.ts";
 import { peersFolder } from "./peer.ts";
 import type { Bench, Scenario } from "./scenario.ts";
 import { connect } from "./scenarios/connect.ts";
+import { drain } from "./scenarios/drain.ts";
 import { fanout } from "./scenarios/fanout.ts";
 import { idle } from "./scenarios/idle.ts";
 import { nodes } from "./scenarios/nodes.ts";
@@ -28,7 +29,7 @@ import { start } from "./scenarios/start.ts";
 import { openStores } from "./stores.ts";
 import { printed } from "./table.ts";
 
-const scenarios: readonly Scenario[] = [fanout, rooms, idle, connect, start, nodes];
+const scenarios: readonly Scenario[] = [fanout, rooms, idle, connect, drain, start, nodes];
 
 const { values: options } = parseArgs({
   options: {

@@ -67,6 +67,11 @@ export class BenchServer {
     return least;
   }
 
+  /** Asks the process to end, as a supervisor does. */
+  terminate(): void {
+    this.#process.kill("SIGTERM");
+  }
+
   /** Ends the process and waits until it is gone. */
   async stop(): Promise<void> {
     this.#process.stdin.end();

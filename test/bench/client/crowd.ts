@@ -27,6 +27,16 @@ export class Crowd {
     });
   }
 
+  /** Waits until the server has closed every socket; the close codes it gave, and how often. */
+  async sentAway(): Promise<ReadonlyMap<number, number>> {
+    const codes = new Map<number, number>();
+    for (const code of await Promise.all(this.sockets.map((socket) => socket.sentAway()))) {
+      codes.set(code, (codes.get(code) ?? 0) + 1);
+    }
+    this.sockets.length = 0;
+    return codes;
+  }
+
   /** Closes all sockets and reads them to their end. */
   async close(): Promise<void> {
     await sideBySide(this.sockets.length, (index) => this.sockets[index]!.close());

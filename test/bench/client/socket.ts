@@ -44,6 +44,7 @@ export class LoadSocket {
   #closing = false;
   #checked = false;
   #awaited: PromiseWithResolvers<void> | null = null;
+  #farewell: PromiseWithResolvers<number> | null = null;
 
   constructor(tally: Tally, destination: Destination) {
     this.#tally = tally;
@@ -83,13 +84,20 @@ export class LoadSocket {
     return closed;
   }
 
+  /** Resolves when the server closes, with its close code; 1006 when it says nothing before it goes. */
+  sentAway(): Promise<number> {
+    this.#farewell = Promise.withResolvers<number>();
+    return this.#farewell.promise;
+  }
+
   opened(socket: Socket<LoadSocket>): void {
     this.#socket = socket;
   }
 
   ended(reason: string): void {
     this.#socket = null;
-    if (this.#closing) this.#answer();
+    if (this.#farewell) this.#farewell.resolve(1006);
+    else if (this.#closing) this.#answer();
     else this.#fail(reason);
   }
 
@@ -146,7 +154,8 @@ export class LoadSocket {
   /** Everything but deliveries: openings, acknowledgements, pings, notices of the room. */
   #frame(opcode: number, payload: Buffer): void {
     if (opcode === 8) {
-      if (!this.#closing) this.#fail(`closed by the server: ${payload.toString("utf8", 2)}`);
+      if (this.#farewell) this.#farewell.resolve(payload.length < 2 ? 1005 : payload.readUInt16BE(0));
+      else if (!this.#closing) this.#fail(`closed by the server: ${payload.toString("utf8", 2)}`);
       this.#socket?.end();
     } else if (opcode === 9) {
       this.send(clientFrame(10, payload));

@@ -7,7 +7,8 @@ import { listening } from "../peers/control.mjs";
 import { rawProtocol } from "./raw-protocol.ts";
 
 const measured = [...protocols, rawProtocol];
-const settings = await loadSettings(measured, process.env);
+const settings = loadSettings(measured, process.env);
 const log = createLog({ level: settings.gateway.logLevel, format: "json" });
 const gateway = await Gateway.start({ settings, protocols: measured, log });
+process.on("SIGTERM", () => void gateway.stop());
 listening(Number(gateway.url.port));
