@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { signToken } from "../../../src/accounts/sign.ts";
-import { joined, moved } from "./client.ts";
+import { joined, moved, NO_ROOM } from "./client.ts";
 import { RawPolling, RawSocket } from "./raw.ts";
 import { SECRET, type Stage, Stages } from "./stage.ts";
 
@@ -278,7 +278,7 @@ describe("which tokens verify", () => {
 });
 
 describe("refusal", () => {
-  test("T-2.20 T-2.21 exactly three packets, on both revisions and transports", async () => {
+  test("T-2.20 T-2.21 T-7.1 exactly three packets, on both revisions and transports", async () => {
     const raw = await RawSocket.open(stage.url, { token: "forged" });
     await raw.next();
     raw.send("40");
@@ -410,6 +410,21 @@ describe("the token's end", () => {
     }
     await timed.pass(12_000);
     expect(await raw.rest()).toEqual(INVALID.slice(1) as string[]);
+  });
+
+  test("T-2.26 T-11.7 with the defaults no room joined while the token was valid is cut short", async () => {
+    const timed = await stages.startTimed();
+    const person = await timed.person({ exp: timed.clock.now() / 1000 + 2 });
+    const pin = await timed.pin();
+    const client = await timed.member(pin, { person });
+    await timed.pass(1_799_000);
+    client.move(pin, 1, 2);
+    expect(await client.next()).toEqual(moved(1, 2));
+    await timed.pass(2_000);
+    expect(await client.next()).toEqual(NO_ROOM);
+    await timed.pass(2_000);
+    expect((await client.until("error")) as object).toMatchObject({ details: { type: "invalid_credentials" } });
+    expect((await client.next()).slice(0, 2)).toEqual(["disconnect", "io server disconnect"]);
   });
 
   test("T-2.27 renew_token moves the end", async () => {
