@@ -13,6 +13,9 @@ import { defaultTimes, type RedisTimes } from "./redis/times.ts";
 import { RedisTopics } from "./redis/topics.ts";
 import { parseRedisUrl } from "./redis/url.ts";
 
+/** Milliseconds that closing may take at most. */
+const closingLimit = 2_000;
+
 export interface RedisOptions {
   readonly url: string;
   /** In front of every key. Nodes with the same prefix on the same Redis are one installation. */
@@ -74,10 +77,15 @@ export class RedisBackplane implements Backplane {
   }
 
   async close(): Promise<void> {
+    // A store that stands still must not keep the process; the others then find out by the lease.
+    await Promise.race([this.#sayGoodBye(), sleep(closingLimit, undefined, { ref: false })]);
+    this.#connection.close();
+  }
+
+  async #sayGoodBye(): Promise<void> {
     await this.timers.close();
     await this.topics.close();
     await this.#lease.close();
     await this.presence.close();
-    this.#connection.close();
   }
 }

@@ -16,6 +16,7 @@ type RestoredListener = (set: string, restored: Present, first: boolean) => void
  * may differ (it was away, it lost data, others gave this node up) it is brought in line with the roster.
  */
 export class RedisPresence implements Presence {
+  readonly #connection: Connection;
   readonly #store: PresenceStore;
   readonly #node: string;
   readonly #roster: Roster;
@@ -33,6 +34,7 @@ export class RedisPresence implements Presence {
     connection: Connection,
     { node, store, lease, log }: { node: string; store: PresenceStore; lease: Lease; log: Log },
   ) {
+    this.#connection = connection;
     this.#store = store;
     this.#node = node;
     this.#roster = new Roster(node);
@@ -117,7 +119,8 @@ export class RedisPresence implements Presence {
       return await together();
     } catch (error) {
       if (!(error instanceof BackplaneUnavailable)) throw error;
-      this.#unsure.set(text, reference);
+      // While the store is away there is no need to note it: on its return everything is unsure.
+      if (this.#connection.up) this.#unsure.set(text, reference);
       return alone();
     } finally {
       const left = this.#underWay.get(text)! - 1;

@@ -31,7 +31,7 @@ export class Reaper {
   /** @throws {BackplaneUnavailable} half-way; the next call goes on from there */
   async work({ ended, owed }: Beat): Promise<void> {
     for (const node of ended) {
-      this.#log.warn({ node }, "a node has died");
+      this.#log.warn({ node }, "a node is gone, its connections end with it");
       await this.#store.reap(node);
     }
     if (ended.length === 0 && owed === 0) return;

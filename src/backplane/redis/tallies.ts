@@ -37,7 +37,10 @@ export class RedisTallies implements Tallies {
   count(key: string, window: number, by = 1): Promise<{ count: number; left: number }> {
     return this.#count(
       async () => {
-        const [count, left] = v.parse(Pair, await this.#eval(scripts.tallyCount, `count:${key}`, [window, by]));
+        const [count, left] = v.parse(
+          Pair,
+          await this.#eval(scripts.tallyCount, `count:${key}`, [Math.ceil(window), by]),
+        );
         return { count, left };
       },
       () => this.#alone.count(key, window, by),
