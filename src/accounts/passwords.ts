@@ -10,14 +10,16 @@ const parameters = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as
 
 /** One core is left to the event loop; the hashes run on threads beside it. */
 const maxRunning = Math.max(1, availableParallelism() - 1);
-/** Some seconds of work; whoever comes later is better told so than kept waiting. */
+/** Whoever comes when so many wait, or waits longer than this many milliseconds, is better told so. */
 const maxWaiting = 256;
+const patience = 5_000;
 
 /** Hashes and checks passwords, a few at a time. Hashes never leave the accounts. */
 export class Passwords {
   readonly #turns = new Semaphore({
     permits: maxRunning,
     maxWaiting,
+    patience,
     refusal: () => new PasswordsBusy("too many passwords wait to be hashed"),
   });
   /** Checked against where there is no account, so that an unknown name costs as much time as a wrong password. */

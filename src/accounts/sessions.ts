@@ -1,4 +1,4 @@
-import { and, desc, eq, inArray, lte } from "drizzle-orm";
+import { and, desc, eq, inArray, lte, not, or } from "drizzle-orm";
 import type { Clock } from "../clock.ts";
 import type { Orm } from "../database/database.ts";
 import type { Session, Sessions } from "./accounts.ts";
@@ -24,20 +24,18 @@ export class SessionStore implements Sessions {
   async open(accountId: string, scope: string, { ttl, limit }: { ttl: number; limit: number }): Promise<Session> {
     const now = this.#clock.now();
     const session = { id: crypto.randomUUID(), accountId, generation: 1, expiresAt: new Date(now + ttl) };
+    const mine = and(eq(sessions.accountId, accountId), eq(sessions.scope, scope));
+    const expired = lte(sessions.expiresAt, new Date(now));
     await this.#orm.transaction(async (tx) => {
       // The account's row is held so that two logins at once cannot both see room for one more.
       await tx.select({ id: accounts.id }).from(accounts).where(eq(accounts.id, accountId)).for("update");
-      await tx.delete(sessions).where(
-        inArray(
-          sessions.id,
-          tx
-            .select({ id: sessions.id })
-            .from(sessions)
-            .where(and(eq(sessions.accountId, accountId), eq(sessions.scope, scope)))
-            .orderBy(desc(sessions.createdAt), desc(sessions.id))
-            .offset(Math.max(0, limit - 1)),
-        ),
-      );
+      const beyond = tx
+        .select({ id: sessions.id })
+        .from(sessions)
+        .where(and(mine, not(expired)))
+        .orderBy(desc(sessions.createdAt), desc(sessions.id))
+        .offset(Math.max(0, limit - 1));
+      await tx.delete(sessions).where(and(mine, or(expired, inArray(sessions.id, beyond))));
       await tx.insert(sessions).values({ ...session, scope, usedAt: [], createdAt: new Date(now) });
     });
     return session;

@@ -1,10 +1,8 @@
-import { boolean, index, integer, pgSchema, text, timestamp, uuid } from "drizzle-orm/pg-core";
+import { boolean, index, integer, pgSchema, text, uuid } from "drizzle-orm/pg-core";
+import { moment } from "../database/moment.ts";
 
 /** Exported because drizzle-kit creates the schemas it sees. */
 export const schema = pgSchema("accounts");
-
-/** Moments are kept to the millisecond, as JavaScript has them. */
-const moment = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
 
 export const accounts = schema.table("accounts", {
   id: uuid("id").primaryKey(),
