@@ -11,6 +11,8 @@ import {
 
 /** Nobody's token is longer; a longer text is refused before any work. */
 const maxTokenLength = 16_384;
+/** Three parts of base64url without padding (RFC 7515); jose would read more spellings of one token. */
+const compactForm = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 const defaultCooldown = 30_000;
 /** Algorithms of published keys. None of them works on a secret, so a public key can never pass for one. */
 const publishedAlgorithms = [
@@ -43,7 +45,7 @@ class TokenVerifier implements Verifier {
 
   async verify(token: string): Promise<Claims> {
     if (token === "") throw new TokenRefused("missing");
-    if (token.length > maxTokenLength) throw new TokenRefused("malformed");
+    if (token.length > maxTokenLength || !compactForm.test(token)) throw new TokenRefused("malformed");
     try {
       return claimsOf(await this.#check(token));
     } catch (error) {
