@@ -60,31 +60,33 @@ async function startTlsServer() {
 }
 
 const tls = await startTlsServer();
+
 if (typeof tls === "string") {
   if (process.env.CI === "true") throw new Error(tls);
   console.error(`\n*** NOT TESTED: Redis over TLS, ${tls} ***\n`);
+} else {
+  const { server, port, certificate, directory } = tls;
+
+  describe("Redis over TLS", () => {
+    const options = { url: `rediss://:s3cret@127.0.0.1:${port}`, keyPrefix: "patchbay:", times };
+
+    afterAll(async () => {
+      await server.close();
+      await rm(directory, { recursive: true, force: true });
+    });
+
+    test("is used where the certificate is trusted", async () => {
+      const node = await startNode(options, { NODE_EXTRA_CA_CERTS: certificate });
+      await node.ask({ do: "ping" });
+      expect(node.reports.at(-1)).toEqual({ done: "ping" });
+      await node.kill();
+    });
+
+    test("is away where it is not", async () => {
+      const node = await startNode(options);
+      await node.ask({ do: "ping" });
+      expect(node.reports.at(-1)).toEqual({ done: "ping", failed: "BackplaneUnavailable: redis is away" });
+      await node.kill();
+    });
+  });
 }
-
-describe.if(typeof tls !== "string")("Redis over TLS", () => {
-  const { server, port, certificate, directory } = tls as Exclude<typeof tls, string>;
-  const options = { url: `rediss://:s3cret@127.0.0.1:${port}`, keyPrefix: "patchbay:", times };
-
-  afterAll(async () => {
-    await server.close();
-    await rm(directory, { recursive: true, force: true });
-  });
-
-  test("is used where the certificate is trusted", async () => {
-    const node = await startNode(options, { NODE_EXTRA_CA_CERTS: certificate });
-    await node.ask({ do: "ping" });
-    expect(node.reports.at(-1)).toEqual({ done: "ping" });
-    await node.kill();
-  });
-
-  test("is away where it is not", async () => {
-    const node = await startNode(options);
-    await node.ask({ do: "ping" });
-    expect(node.reports.at(-1)).toEqual({ done: "ping", failed: "BackplaneUnavailable: redis is away" });
-    await node.kill();
-  });
-});

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Redis } from "ioredis";
-import type { Backplane } from "../../src/backplane/backplane.ts";
 import { startProxy } from "../support/proxy.ts";
 import { type RedisServer, startRedisServer } from "../support/redis.ts";
+import { hear } from "./hear.ts";
 import { RecordingLog } from "./recording-log.ts";
 import { openNode } from "./subjects.ts";
 import { until } from "./until.ts";
@@ -38,12 +38,6 @@ describe.if(server !== null)("a Redis that", () => {
     const node = await openNode({ url, keyPrefix, log, times });
     cleanUp.push(() => node.close());
     return node;
-  }
-
-  function hear(node: Backplane, topic: string): string[] {
-    const heard: string[] = [];
-    node.topics.subscribe(topic, (message) => heard.push(String(message)));
-    return heard;
   }
 
   test("comes back empty: messages go on, living connections are there again, and nobody is buried", async () => {

@@ -3,10 +3,19 @@ import type { Backplane } from "../../src/backplane/backplane.ts";
 import { openBackplane } from "../../src/backplane/open.ts";
 import type { RedisTimes } from "../../src/backplane/redis/times.ts";
 import { RedisBackplane } from "../../src/backplane/redis.ts";
+import { retryPause } from "../../src/backplane/timer-handlers.ts";
 import { systemClock } from "../../src/clock.ts";
 import { ManualClock } from "../support/clock.ts";
 import { freshPrefix, testRedis } from "../support/redis.ts";
 import { RecordingLog } from "./recording-log.ts";
+
+// For tests over all of them: long enough for the slowest machine where something must still be there, short where its
+// end is waited for, soon where something else has to be done before.
+export const long = 60_000;
+export const short = 60;
+export const soon = 800;
+
+const shortRetry = 50;
 
 /** One backplane under test, alone on its store. */
 export interface Subject {
@@ -15,6 +24,8 @@ export interface Subject {
   /** Lets time pass: the clock's where there is one to move, real time where the store counts it. */
   pass(milliseconds: number): Promise<void>;
   now(): number;
+  /** Milliseconds from a timer handler's failure to the next try. */
+  readonly retry: number;
   close(): Promise<void>;
 }
 
@@ -31,6 +42,7 @@ async function memory(): Promise<Subject> {
       await Bun.sleep(0);
     },
     now: () => clock.now(),
+    retry: retryPause,
     close: () => backplane.close(),
   };
 }
@@ -45,6 +57,7 @@ async function redis(): Promise<Subject> {
     log,
     pass: (milliseconds) => Bun.sleep(milliseconds + 20),
     now: () => Date.now(),
+    retry: shortRetry,
     async close() {
       await backplane.close();
       await prefix.remove();
@@ -67,5 +80,5 @@ export function openNode(options: {
 }): Promise<RedisBackplane> {
   const { url, keyPrefix, log = new RecordingLog(), times } = options;
   const node = randomBytes(8).toString("base64url");
-  return RedisBackplane.open(node, { url, keyPrefix, clock: systemClock, log, times: { retry: 50, ...times } });
+  return RedisBackplane.open(node, { url, keyPrefix, clock: systemClock, log, times: { retry: shortRetry, ...times } });
 }

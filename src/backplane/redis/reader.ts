@@ -1,18 +1,22 @@
+import * as v from "valibot";
 import type { Log } from "../../observe/log.ts";
 import type { Client } from "./client.ts";
+import { scripts } from "./scripts.ts";
 import type { RedisTimes } from "./times.ts";
 
 /** Entries of one stream in one answer; with frames of 256 KiB as a rule, 16 MiB of it. */
 const entriesAtOnce = 64;
 /** Milliseconds until a read that failed is tried again. */
 const pauseAfterFailure = 100;
-const start = "0-0";
 
 /**
  * Milliseconds from one read to the next when the stream is busy. Entries gather meanwhile, and one answer that brings
  * several of them costs little more than one that brings a single one.
  */
 const gathering = 2;
+const start = "0-0";
+
+const Tail = v.tuple([v.number(), v.string()]);
 
 /** Takes one entry: its field (the node that wrote it) and its value (a frame). */
 export type EntryListener = (node: Buffer, frame: Buffer) => void;
@@ -71,15 +75,13 @@ export class Reader {
 
   /** Where to read on. */
   async #place(): Promise<string> {
-    const position = this.#position;
-    if (position === null) {
+    const [now, last] = v.parse(Tail, await this.#client.eval(scripts.streamTail.lua, 1, this.#key));
+    if (this.#position === null) {
       // Counted back to when this reader was made: Redis may have been away until now, but not for the other nodes.
-      const [seconds, microseconds] = await this.#client.time();
-      const now = Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
-      return `${Math.floor(now - (performance.now() - this.#madeAt))}-0`;
+      const made = `${Math.floor(now - (performance.now() - this.#madeAt))}-0`;
+      return isBefore(last, made) ? last : made;
     }
-    const last = (await this.#client.xrevrange(this.#key, "+", "-", "COUNT", 1))[0]?.[0] ?? start;
-    if (!isBefore(last, position)) return position;
+    if (!isBefore(last, this.#position)) return this.#position;
     // A stream that was merely trimmed empty ends here too, where starting over repeats nothing.
     if (last !== start) this.#log.warn({}, "a stream of the store began anew, messages may be missing");
     return start;

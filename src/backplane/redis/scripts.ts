@@ -8,6 +8,7 @@ import recordCreate from "./scripts/record-create.lua" with { type: "text" };
 import recordPut from "./scripts/record-put.lua" with { type: "text" };
 import recordTake from "./scripts/record-take.lua" with { type: "text" };
 import recordUpdate from "./scripts/record-update.lua" with { type: "text" };
+import streamTail from "./scripts/stream-tail.lua" with { type: "text" };
 import streamTrim from "./scripts/stream-trim.lua" with { type: "text" };
 import tallyCount from "./scripts/tally-count.lua" with { type: "text" };
 import tallyHold from "./scripts/tally-hold.lua" with { type: "text" };
@@ -31,6 +32,7 @@ export const scripts = {
   recordPut: script("record-put", recordPut),
   recordTake: script("record-take", recordTake),
   recordUpdate: script("record-update", recordUpdate),
+  streamTail: script("stream-tail", streamTail),
   streamTrim: script("stream-trim", streamTrim),
   tallyCount: script("tally-count", tallyCount),
   tallyHold: script("tally-hold", tallyHold),
