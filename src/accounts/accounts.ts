@@ -36,11 +36,21 @@ export interface AccountChanges {
 /** The username, e-mail address or number is taken. */
 export class AccountExists extends Error {
   override readonly name = "AccountExists";
+
+  /** By name: under `bun --hot` this class is made anew while the store that throws it lives on. */
+  static override [Symbol.hasInstance](value: unknown): value is AccountExists {
+    return value instanceof Error && value.name === "AccountExists";
+  }
 }
 
 /** More passwords wait to be hashed than this node will take on; the caller may come back. */
 export class PasswordsBusy extends Error {
   override readonly name = "PasswordsBusy";
+
+  /** By name: under `bun --hot` this class is made anew while the store that throws it lives on. */
+  static override [Symbol.hasInstance](value: unknown): value is PasswordsBusy {
+    return value instanceof Error && value.name === "PasswordsBusy";
+  }
 }
 
 /** Result of a password check. Both failures take as long as a success; a disabled account answers as a wrong password. */

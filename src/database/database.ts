@@ -12,6 +12,9 @@ interface Rows extends PgQueryResultHKT {
  */
 export type Orm = PgDatabase<Rows>;
 
+/** What the body of `orm.transaction` is given; it is an {@link Orm} too. */
+export type Transaction = Parameters<Parameters<Orm["transaction"]>[0]>[0];
+
 /** The one relational store of the gateway: a Postgres server, or PGlite inside this process. */
 export interface Database {
   readonly kind: "postgres" | "embedded";
@@ -21,11 +24,16 @@ export interface Database {
   unhurried<T>(work: (orm: Orm) => Promise<T>): Promise<T>;
   /** Rejects with {@link DatabaseUnavailable} when the store does not answer within two seconds. */
   ping(): Promise<void>;
-  /** Waits for statements under way, at most five seconds, then lets go of the store. */
+  /** Lets statements under way end, then lets go of the store; later ones are refused. */
   close(): Promise<void>;
 }
 
 /** The store cannot be reached, told apart from an error in a statement. */
 export class DatabaseUnavailable extends Error {
   override readonly name = "DatabaseUnavailable";
+
+  /** By name: under `bun --hot` this class is made anew while the store that throws it lives on. */
+  static override [Symbol.hasInstance](value: unknown): value is DatabaseUnavailable {
+    return value instanceof Error && value.name === "DatabaseUnavailable";
+  }
 }

@@ -23,6 +23,9 @@ const connectionCodes = new Set([
   "EACCES",
 ]);
 
+/** Codes of a TLS connection that did not come about. */
+const certificateCode = /^ERR_(TLS|SSL)_|CERT/;
+
 /**
  * SQLSTATEs of a server that cannot serve now: connection faults (08), refused logins (28), no such database (3D000),
  * exhausted resources such as connections, memory and disk (53), shutdown and recovery (57P), a cancelled or timed-out
@@ -37,10 +40,13 @@ const valueFields = ["detail", "where", "query", "params", "queryOptions"];
 export function statementError(error: unknown): unknown {
   const reason = error instanceof DrizzleQueryError && error.cause ? error.cause : error;
   if (reason instanceof DatabaseUnavailable) return reason;
+  if (reason instanceof WebAssembly.RuntimeError) {
+    return new DatabaseUnavailable("the embedded database has died; only a restart helps", { cause: reason });
+  }
   const code = codeOf(reason);
   if (code === undefined) return reason;
   for (const field of valueFields) Reflect.deleteProperty(reason as Error, field);
-  if (connectionCodes.has(code) || unavailableStates.test(code)) {
+  if (connectionCodes.has(code) || unavailableStates.test(code) || certificateCode.test(code)) {
     return new DatabaseUnavailable(`the database does not serve (${code})`, { cause: reason });
   }
   return reason;

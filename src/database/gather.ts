@@ -7,8 +7,10 @@ export interface GatherOptions<Row, Result> {
    * Writes rows in one statement or transaction, all of them or none, and returns one result a row in the same order.
    */
   readonly write: (rows: readonly Row[]) => Promise<readonly Result[]>;
-  /** Rows of one statement at most. */
+  /** Rows of one statement at most; a single one that is heavier goes alone. */
   readonly maxRows: number;
+  /** How many rows an item stands for, where that is not one. */
+  readonly weight?: (row: Row) => number;
   /** Milliseconds a row waits for company when nothing is being written. */
   readonly maxWait: number;
   /** Rows that may wait; beyond it callers are turned away. */
@@ -29,8 +31,9 @@ interface Entry<Row, Result> {
  * store is away; as with any statement, the row may then still have been written.
  */
 export function gather<Row, Result>(options: GatherOptions<Row, Result>): (row: Row) => Promise<Result> {
-  const { write, maxRows, maxWait, maxQueued } = options;
+  const { write, maxRows, maxWait, maxQueued, weight = () => 1 } = options;
   const queue: Entry<Row, Result>[] = [];
+  let queued = 0;
   let writing = false;
   let timer: Timer | undefined;
 
@@ -38,8 +41,22 @@ export function gather<Row, Result>(options: GatherOptions<Row, Result>): (row: 
     clearTimeout(timer);
     timer = undefined;
     writing = true;
-    while (queue.length > 0) await writeEach(queue.splice(0, maxRows));
+    while (queue.length > 0) await writeEach(nextBatch());
     writing = false;
+  }
+
+  /** Takes what fits into one statement from the front of the queue. */
+  function nextBatch(): readonly Entry<Row, Result>[] {
+    let count = 0;
+    let rows = 0;
+    for (const { row } of queue) {
+      rows += weight(row);
+      if (count > 0 && rows > maxRows) break;
+      count++;
+    }
+    const batch = queue.splice(0, count);
+    for (const { row } of batch) queued -= weight(row);
+    return batch;
   }
 
   /** Settles every entry; never rejects. Refused rows are found by halves: one bad among n costs about 2 log n tries. */
@@ -62,10 +79,11 @@ export function gather<Row, Result>(options: GatherOptions<Row, Result>): (row: 
   return async (row) => {
     // The statement runs outside the caller's transaction, which could not wait for it.
     refuseInsideTransaction();
-    if (queue.length >= maxQueued) throw new DatabaseUnavailable("too many rows wait to be written");
+    if (queued >= maxQueued) throw new DatabaseUnavailable("too many rows wait to be written");
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     queue.push({ row, resolve, reject });
-    if (!writing && queue.length >= maxRows) void drain();
+    queued += weight(row);
+    if (!writing && queued >= maxRows) void drain();
     else if (!writing) timer ??= setTimeout(drain, maxWait);
     return promise;
   };
