@@ -25,7 +25,10 @@ export interface RedisOptions {
   readonly times?: Partial<RedisTimes>;
 }
 
-/** The backplane of any number of nodes on one Redis: a server, a master found by sentinels, or a cluster. */
+/**
+ * The backplane of any number of nodes on one Redis (6.2 or later): a server, a master found by sentinels, or a cluster.
+ * It must not evict keys (`maxmemory-policy noeviction`): what it drops would be missing everywhere at once.
+ */
 export class RedisBackplane implements Backplane {
   readonly node: string;
   readonly topics: RedisTopics;
