@@ -1,7 +1,7 @@
 import type { Server } from "bun";
 import type { Namespace } from "socket.io";
 import { type Socket as Client, io, type ManagerOptions, type SocketOptions } from "socket.io-client";
-import ioV2, { type Socket as ClientV2 } from "socket.io-client-v2";
+import type { Socket as ClientV2 } from "socket.io-client-v2";
 import type { Backplane } from "../../src/backplane/backplane.ts";
 import { MemoryBackplane } from "../../src/backplane/memory.ts";
 import { type Clock, systemClock } from "../../src/clock.ts";
@@ -16,6 +16,7 @@ import {
 } from "../../src/socketio/endpoint.ts";
 import { mountSocketIo, type SocketIoMount } from "../../src/socketio/mount.ts";
 import { type SocketOwner, socketHandlers } from "../../src/websocket.ts";
+import { io2 as ioV2 } from "../support/generation-2.ts";
 
 const metrics = createMetrics();
 let stations = 0;

@@ -1,12 +1,6 @@
 import { io as io4 } from "socket.io-client";
+import { io2 } from "../../support/generation-2.ts";
 import type { Person } from "./stage.ts";
-
-// Generation 2 takes the global WebSocket where there is one, and then sends no headers: that is how it tells a browser
-// from Node. It decides when it is loaded.
-const browserSocket = globalThis.WebSocket;
-Reflect.deleteProperty(globalThis, "WebSocket");
-const { default: io2 } = await import("socket.io-client-v2");
-globalThis.WebSocket = browserSocket;
 
 /** How a client connects. */
 export interface ClientOptions {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Server, type Socket as ServerSocket } from "socket.io";
 import { io as connect4 } from "socket.io-client";
-import connect2 from "socket.io-client-v2";
+import { io2 as connect2 } from "../../support/generation-2.ts";
 import { ended, Station } from "./station.ts";
 
 /** What both generations of the stock client share. */
