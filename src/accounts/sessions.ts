@@ -28,7 +28,13 @@ export class SessionStore implements Sessions {
     const expired = lte(sessions.expiresAt, new Date(now));
     await this.#orm.transaction(async (tx) => {
       // The account's row is held so that two logins at once cannot both see room for one more.
-      await tx.select({ id: accounts.id }).from(accounts).where(eq(accounts.id, accountId)).for("update");
+      const [account] = await tx
+        .select({ disabled: accounts.disabled })
+        .from(accounts)
+        .where(eq(accounts.id, accountId))
+        .for("update");
+      // Gone or disabled since the password was checked: as if that had come a moment after the login.
+      if (!account || account.disabled) return;
       const beyond = tx
         .select({ id: sessions.id })
         .from(sessions)

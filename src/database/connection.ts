@@ -53,7 +53,13 @@ export class Connection {
       max_lifetime: null,
       connect_timeout: connectTimeout,
       keep_alive: 15,
-      connection: { application_name: "patchbay", statement_timeout: statementTimeout, TimeZone: "UTC" },
+      connection: {
+        application_name: "patchbay",
+        TimeZone: "UTC",
+        statement_timeout: statementTimeout,
+        // A transaction that stands still holds its locks; nothing of ours waits for anything else meanwhile.
+        idle_in_transaction_session_timeout: 2 * statementTimeout,
+      },
       onclose: () => this.destroy(),
       onnotice: (notice) => log.debug({ notice: notice.message }, "notice of the database"),
     });

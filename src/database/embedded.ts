@@ -66,7 +66,7 @@ export async function openEmbedded(dataDir: string, { log }: { readonly log: Log
 }
 
 /**
- * Puts a new data folder in its place: 30 MB that `initdb` would take seconds and a gigabyte of memory to make. Unpacked
+ * Puts a new data folder in its place: 17 MB that `initdb` would take seconds and a gigabyte of memory to make. Unpacked
  * beside its place and then renamed, so that a process killed on the way leaves nothing half made.
  */
 async function unpackPrepared(folder: string): Promise<void> {
@@ -82,7 +82,7 @@ async function checkVersion(folder: string): Promise<void> {
   const version = (await readFile(join(folder, versionFile), "utf8")).trim();
   if (version === serverVersion) return;
   throw new Error(
-    `${folder} was made by Postgres ${version}, this build brings ${serverVersion}: dump it with the old build`,
+    `${folder} was made by Postgres ${version} and this build brings ${serverVersion}; use the build that made it`,
   );
 }
 

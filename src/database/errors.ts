@@ -59,6 +59,11 @@ export function isUniqueViolation(error: unknown, constraint?: string): boolean 
   return constraint === undefined || constraintOf(reason) === constraint;
 }
 
+/** True when the server ended a transaction because it and another one waited for each other; run again, it may succeed. */
+export function isDeadlock(error: unknown): boolean {
+  return codeOf(statementError(error)) === "40P01";
+}
+
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }

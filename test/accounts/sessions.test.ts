@@ -163,6 +163,13 @@ for (const kind of databaseKinds) {
       expect(await rotate(elsewhere.id, 1)).toBe(2);
     });
 
+    test("a login that comes too late for its account is closed from the start", async () => {
+      await accounts.update(account.id, { disabled: true });
+      expect(await rotate((await open()).id, 1)).toBeNull();
+      await accounts.remove(account.id);
+      expect(await rotate((await open()).id, 1)).toBeNull();
+    });
+
     test("a login goes with its account", async () => {
       const { id } = await open();
       await accounts.remove(account.id);

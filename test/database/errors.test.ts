@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { DrizzleQueryError } from "drizzle-orm";
 import { DatabaseUnavailable } from "../../src/database/database.ts";
-import { isUniqueViolation, statementError } from "../../src/database/errors.ts";
+import { isDeadlock, isUniqueViolation, statementError } from "../../src/database/errors.ts";
 
 const coded = (code: string, more: object = {}) => Object.assign(new Error(code), { code, ...more });
 
@@ -37,6 +37,12 @@ describe("errors of statements", () => {
     expect(isUniqueViolation(coded("23503"))).toBe(false);
     expect(isUniqueViolation("23505")).toBe(false);
     expect(isUniqueViolation(undefined)).toBe(false);
+  });
+
+  test("a deadlock is told from other failures", () => {
+    expect(isDeadlock(coded("40P01"))).toBe(true);
+    for (const other of [coded("40001"), coded("55P03"), new Error("deadlock"), undefined])
+      expect(isDeadlock(other)).toBe(false);
   });
 
   test("an error is known again after a hot reload has made its class anew", async () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { sql } from "drizzle-orm";
 import { type Database, DatabaseUnavailable } from "../../src/database/database.ts";
+import { isDeadlock } from "../../src/database/errors.ts";
 import { openDatabase } from "../../src/database/open.ts";
 import { type FreshDatabase, freshDatabase, postgresUrl } from "../support/postgres.ts";
 import { quietLog } from "../support/quiet-log.ts";
@@ -50,6 +51,8 @@ describe.skipIf(!postgresUrl)("a Postgres that is away", () => {
 
   const sleepers = sql`select pid from pg_stat_activity where state = 'active'
     and datname = current_database() and query like 'select pg_sleep(%'`;
+  const idlers = sql`select pid from pg_stat_activity where state like 'idle in transaction%'
+    and datname = current_database()`;
   const statement = async () => database.orm.execute(sql`select 1`);
   const transaction = () => database.orm.transaction((tx) => tx.execute(sql`select 1`));
 
@@ -153,6 +156,45 @@ describe.skipIf(!postgresUrl)("a Postgres that is away", () => {
     const took = await isAway(async () => database.orm.execute(sql`select pg_sleep(60)`));
     expect(took).toBeGreaterThan(4_900);
     await works();
+  });
+
+  test("of two transactions that wait for each other one fails as a deadlock, the other is kept", async () => {
+    await database.orm.execute(sql`create table pair (id int primary key, changes int default 0)`);
+    await database.orm.execute(sql`insert into pair values (1), (2)`);
+    const { promise: bothHold, resolve: bothAreIn } = Promise.withResolvers<void>();
+    let holding = 0;
+    const change = (first: number, second: number) =>
+      database.orm.transaction(async (tx) => {
+        await tx.execute(sql`update pair set changes = changes + 1 where id = ${first}`);
+        if (++holding === 2) bothAreIn();
+        await bothHold;
+        await tx.execute(sql`update pair set changes = changes + 1 where id = ${second}`);
+      });
+    const outcomes = await Promise.allSettled([change(1, 2), change(2, 1)]);
+    const reasons = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason] : []));
+    expect(reasons.map(isDeadlock)).toEqual([true]);
+    const rows = await database.orm.execute(sql`select changes from pair`);
+    expect([...rows]).toEqual([{ changes: 1 }, { changes: 1 }]);
+  });
+
+  test("a transaction that stands still is ended by the server and leaves nothing", async () => {
+    await database.orm.execute(sql`create table still (id int)`);
+    const [row] = await database.orm.execute(sql`show idle_in_transaction_session_timeout`);
+    expect(row).toEqual({ idle_in_transaction_session_timeout: "10s" });
+    const { promise: standing, resolve: stand } = Promise.withResolvers<void>();
+    const { promise: woken, resolve: wake } = Promise.withResolvers<void>();
+    const ended = database.orm.transaction(async (tx) => {
+      await tx.execute(sql`set local idle_in_transaction_session_timeout = 100`);
+      await tx.execute(sql`insert into still values (1)`);
+      stand();
+      await woken;
+      await tx.execute(sql`insert into still values (2)`);
+    });
+    await standing;
+    while ((await database.orm.execute(idlers)).length > 0) await Bun.sleep(20);
+    wake();
+    await isAway(() => ended);
+    expect([...(await database.orm.execute(sql`select * from still`))]).toEqual([]);
   });
 
   test("unhurried work has no such limit", async () => {
