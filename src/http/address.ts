@@ -45,5 +45,7 @@ export function clientInfo(peer: string, headers: Headers, proxies: TrustedProxi
     if (isIP(next) === 0) break;
     address = next;
   }
-  return { address, secure: encrypted || headers.get("x-forwarded-proto") === "https" };
+  const proxy = plain(peer);
+  const secure = encrypted || headers.get("x-forwarded-proto") === "https";
+  return { address, secure, ...(address !== proxy && { proxy }) };
 }

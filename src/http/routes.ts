@@ -5,6 +5,8 @@ import type { CorsPolicy } from "./cors.ts";
 export interface ClientInfo {
   /** Address of the caller: the peer, or what a trusted proxy says it is. */
   readonly address: string;
+  /** Address of the peer itself, where it is a trusted proxy and not the caller. */
+  readonly proxy?: string;
   /** True when the caller's connection to us, or to a trusted proxy, is encrypted. */
   readonly secure: boolean;
 }

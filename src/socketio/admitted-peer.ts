@@ -67,6 +67,10 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
     this.#connection._disconnect();
   }
 
+  expel(code: number): void {
+    this.#connection._disconnect(code);
+  }
+
   drop(code?: number): void {
     this.clear();
     this.#connection.drop(code);

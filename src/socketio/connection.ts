@@ -71,8 +71,8 @@ export class Connection {
   }
 
   /** Ends the session when the client has taken what was written. */
-  finish(): void {
-    this.conn.closeAfterFlush(LAST_WORDS);
+  finish(code?: number): void {
+    this.conn.closeAfterFlush(LAST_WORDS, code);
   }
 
   /**
@@ -175,9 +175,9 @@ export class Connection {
   }
 
   /** Sends DISCONNECT to every namespace, then closes: clients stay away. */
-  _disconnect(): void {
+  _disconnect(code?: number): void {
     for (const { socket } of [...this.#peers]) socket.disconnect();
-    this.finish();
+    this.finish(code);
   }
 
   #received(message: string | Buffer): void {

@@ -13,6 +13,8 @@ export interface Handshake {
   /** Payload of the CONNECT packet (revision 4), or the query inside it (revision 3). Anything a client may send. */
   readonly auth: unknown;
   readonly address: string;
+  /** Address of the TCP peer: that of the client, or of a trusted proxy in front of it. */
+  readonly peer: string;
 }
 
 /**
@@ -55,6 +57,8 @@ export interface Peer<Session> {
    * forgotten, as after `drop`.
    */
   kick(event?: string, ...args: unknown[]): void;
+  /** As `kick` without an event; `code` is used on a WebSocket. */
+  expel(code: number): void;
   /** Closes the transport without DISCONNECT: clients come back. `code` is used on a WebSocket. */
   drop(code?: number): void;
 }

@@ -19,6 +19,10 @@ export class SessionHandshake implements Handshake {
     return this.#conn.remoteAddress;
   }
 
+  get peer(): string {
+    return this.#conn.request.proxy ?? this.address;
+  }
+
   get query(): Readonly<Record<string, string>> {
     return this.#conn.request._query;
   }

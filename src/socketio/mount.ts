@@ -48,7 +48,7 @@ export class SocketIoMount {
   async handle(
     request: Request,
     server: Server<SocketOwner>,
-    client: { readonly address: string; readonly secure?: boolean },
+    client: { readonly address: string; readonly secure?: boolean; readonly proxy?: string },
     refusal: string | null = null,
   ): Promise<Response> {
     return refusal === null

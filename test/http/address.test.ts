@@ -34,6 +34,13 @@ describe("address of a caller (T-3.26)", () => {
     expect(clientInfo("203.0.113.9", headers, proxies, false).secure).toBe(false);
   });
 
+  test("names the proxy beside the caller (V-2.14)", () => {
+    const headers = new Headers({ "x-forwarded-for": "198.51.100.1" });
+    expect(clientInfo("::ffff:10.1.2.3", headers, proxies, false)).toMatchObject({ proxy: "10.1.2.3" });
+    expect(clientInfo("203.0.113.9", headers, proxies, false)).not.toHaveProperty("proxy");
+    expect(clientInfo("10.1.2.3", new Headers(), proxies, false)).not.toHaveProperty("proxy");
+  });
+
   test("refuses entries that are neither addresses nor blocks", () => {
     for (const entry of ["proxy.example", "10.0.0.0/33", "10.0.0.0/x", ""]) {
       expect(() => trustedProxies([entry])).toThrow("neither an IP address nor a CIDR block");

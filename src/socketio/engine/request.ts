@@ -8,6 +8,8 @@ export interface EngineRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly _query: Readonly<Record<string, string>>;
   readonly connection: { readonly encrypted: boolean };
+  /** Address of the TCP peer, where a trusted proxy is in between. */
+  readonly proxy?: string;
 }
 
 /** Of one connection alone; keeping them would cost every idle session memory. */
@@ -23,7 +25,11 @@ const PLAIN = Object.freeze({ encrypted: false });
 const ENCRYPTED = Object.freeze({ encrypted: true });
 
 /** Copies what Socket.IO needs out of a request, so that the request itself can go. */
-export function keepRequest(request: Request, query: URLSearchParams, secure?: boolean): EngineRequest {
+export function keepRequest(
+  request: Request,
+  query: URLSearchParams,
+  { secure, proxy }: { readonly secure?: boolean; readonly proxy?: string } = {},
+): EngineRequest {
   const headers: Record<string, string> = {};
   for (const [name, value] of request.headers) if (!HOP_BY_HOP.has(name)) headers[name] = intern(value);
   return {
@@ -31,6 +37,7 @@ export function keepRequest(request: Request, query: URLSearchParams, secure?: b
     headers,
     _query: Object.fromEntries(Array.from(query, ([name, value]) => [name, intern(value)])),
     connection: (secure ?? request.url.startsWith("https:")) ? ENCRYPTED : PLAIN,
+    ...(proxy !== undefined && { proxy: intern(proxy) }),
   };
 }
 

@@ -36,6 +36,7 @@ export interface Sessions {
 export interface ClientAddress {
   readonly address: string;
   readonly secure?: boolean;
+  readonly proxy?: string;
 }
 
 /** One request on its way. */
@@ -104,7 +105,7 @@ export class Router {
     if (refusal) return refusal;
     await this.#settings.editHandshakeHeaders?.(headers, request, server);
 
-    const opening = { protocol, request: keepRequest(request, query, client.secure), address: client.address };
+    const opening = { protocol, request: keepRequest(request, query, client), address: client.address };
     if (transport === "polling") {
       const socket = this.#sessions.open(opening);
       // Alone in its answer: that is how engine.io does it, and some clients know no other way.

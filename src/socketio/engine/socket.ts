@@ -52,6 +52,8 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
   #topics: Set<string> | null = null;
   #probe: Probe | null = null;
   #cancelClose: Cancel | null = null;
+  /** How the session ends when everything has been taken. */
+  #lastEnding: Ending = ENDINGS.closed;
 
   constructor(host: Host, opening: Opening) {
     super();
@@ -126,13 +128,14 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
 
   /**
    * Ends the session when the client has taken everything written so far, at the latest after `timeout` ms. Nothing is
-   * written, published or taken in meanwhile.
+   * written, published or taken in meanwhile. A WebSocket gets a close frame with this code.
    */
-  closeAfterFlush(timeout: number): void {
+  closeAfterFlush(timeout: number, code: number = ENDINGS.closed.code): void {
     if (this.readyState !== "open") return;
+    if (code !== ENDINGS.closed.code) this.#lastEnding = { ...ENDINGS.closed, code };
     const native = this.#native;
     this.readyState = "closing";
-    this.#cancelClose = this.#host.settings.clock.after(timeout, () => this.end(ENDINGS.closed));
+    this.#cancelClose = this.#host.settings.clock.after(timeout, () => this.end(this.#lastEnding));
     this.#closeIfFlushed();
     if (native?.readyState === WebSocket.OPEN) for (const topic of native.subscriptions) native.unsubscribe(topic);
   }
@@ -270,7 +273,7 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
 
   /** A client in the middle of an upgrade has stopped polling; it is told when it has arrived on its WebSocket. */
   #closeIfFlushed(): void {
-    if (this.readyState === "closing" && this.#probe === null && this.bufferedBytes === 0) this.end(ENDINGS.closed);
+    if (this.readyState === "closing" && this.#probe === null && this.bufferedBytes === 0) this.end(this.#lastEnding);
   }
 
   /** Runs what belongs to the application. */
