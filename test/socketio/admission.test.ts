@@ -337,7 +337,7 @@ test("a client that goes while authenticate runs has left, without rooms, and ne
   await session.closed;
   await until(() => station.mount.size === 0);
   decision.resolve({ session: "mine" });
-  expect(await left.promise).toEqual(["mine", "client", 0]);
+  expect(await left.promise).toEqual(["mine", "lost", 0]);
   expect(joined).toBe(0);
   expect(station.namespace().sockets.size).toBe(0);
 });

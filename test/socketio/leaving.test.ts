@@ -42,7 +42,7 @@ test("client: DISCONNECT", async () => {
   expect(departures).toHaveLength(1);
 });
 
-test("client: engine close packet, and a WebSocket closed in good order", async () => {
+test("client: engine close packet; lost (T-10.1): a WebSocket closed below a client that did not say it leaves", async () => {
   const { session, departures } = await joined();
   session.send("1");
   await until(() => departures.length === 1);
@@ -53,7 +53,7 @@ test("client: engine close packet, and a WebSocket closed in good order", async 
   await until(() => departures.length === 2);
   expect(departures).toEqual([
     ["client", ["r"]],
-    ["client", ["r"]],
+    ["lost", ["r"]],
   ]);
 });
 
@@ -171,7 +171,7 @@ test("T-7.4 lost: a client that does not read is ended and counted", async () =>
 
 test.each([
   ["DISCONNECT", (session: WireSession) => session.send("41")],
-  ["the end of the transport", (session: WireSession) => session.ws.close()],
+  ["the end of the transport", (session: WireSession) => session.send("1")],
 ])("left comes after the last event, with the rooms of then: %s", async (_how, leave) => {
   const go = Promise.withResolvers<void>();
   const log: string[] = [];

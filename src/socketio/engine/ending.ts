@@ -1,4 +1,7 @@
-/** Who brought a session to its end; `lost` when the connection went away without a word. */
+/**
+ * Who brought a session to its end; `lost` when the connection went away without a close packet. A close frame alone is
+ * `lost` too: it comes from a page that is reloaded, or a phone that changes its network, as from a person who leaves.
+ */
 export type EndedBy = "client" | "server" | "lost";
 
 /** Why a session ended, as its `close` listeners are told. Socket.IO hands it on as the reason of `disconnect`. */

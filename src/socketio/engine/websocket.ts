@@ -117,6 +117,6 @@ function endingOf(code: number, text: string): Ending {
   // The client is told 1009 or 1007 in these cases, whatever the event says.
   if (code === ABNORMAL && text === "Received too big message") return ENDINGS.oversize;
   if (code === ABNORMAL && text.startsWith("Received")) return ENDINGS.malformed;
-  const by = code === ABNORMAL ? "lost" : text === "Server closed" ? "server" : "client";
+  const by = text === "Server closed" ? "server" : "lost";
   return { reason: "transport close", by, code, text };
 }

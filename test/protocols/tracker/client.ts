@@ -117,6 +117,11 @@ export class Client {
     this.socket.close();
   }
 
+  /** Closes the connection in good order, but without a DISCONNECT packet. WebSocket only. */
+  hangUp(): void {
+    this.socket.io.engine.close();
+  }
+
   /** Vanishes without a word, as in a network drop: the connection below the client breaks. WebSocket only. */
   drop(): void {
     (this.socket.io.engine.transport as unknown as { ws: { terminate(): void } }).ws.terminate();

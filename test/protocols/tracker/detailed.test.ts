@@ -104,6 +104,18 @@ describe("T-10.1 the rooms of a lost socket", () => {
     expect(await third.rest()).toEqual([]);
   });
 
+  test("also when the connection was closed below a client that did not leave", async () => {
+    const pin = await stage.pin();
+    const watcher = await stage.member(pin);
+    const viewer = await stage.member(pin);
+    await watcher.rest();
+    viewer.hangUp();
+    expect(await watcher.next()).toEqual(disconnected(viewer.person));
+    const back = await stage.client({ person: viewer.person });
+    watcher.move(pin, 1, 2);
+    expect(await back.next()).toEqual(moved(1, 2));
+  });
+
   test("each lost socket leaves its own note", async () => {
     const [one, two] = [await stage.pin(), await stage.pin()];
     const watcher = await stage.member(one);

@@ -101,7 +101,7 @@ for (const revision of REVISIONS) {
       const byFrame = ended(frame.socket);
       frame.client.ws.close(4321, "bye");
       expect(await byFrame).toBe("transport close");
-      expect([frame.socket.endedBy, frame.socket.closeCode]).toEqual(["client", 4321]);
+      expect([frame.socket.endedBy, frame.socket.closeCode]).toEqual(["lost", 4321]);
 
       const packet = await at.pair(revision);
       const byPacket = ended(packet.socket);
