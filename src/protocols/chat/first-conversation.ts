@@ -1,0 +1,4 @@
+/** See `Protocol.firstConversation`. */
+export function firstConversation(url: string): string {
+  return url;
+}
