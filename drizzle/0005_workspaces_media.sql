@@ -18,7 +18,7 @@ CREATE TABLE "workspaces"."media_hostings" (
 	"secret" text NOT NULL,
 	"state" text NOT NULL,
 	"stale" boolean DEFAULT false NOT NULL,
-	"restored_at" timestamp (3) with time zone,
+	"made_at" timestamp (3) with time zone,
 	"leased_until" timestamp (3) with time zone,
 	CONSTRAINT "media_hostings_channel_id_server_pk" PRIMARY KEY("channel_id","server")
 );

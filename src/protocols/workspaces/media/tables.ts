@@ -50,7 +50,8 @@ export const mediaHostings = schema.table(
     state: text("state").$type<"open" | "closing">().notNull(),
     /** The rooms may be gone: they are to be made again and the conversation to be told (W-10.23, W-10.24). */
     stale: boolean("stale").notNull().default(false),
-    restoredAt: moment("restored_at"),
+    /** When the rooms were last made; null while they are made for the first time. */
+    madeAt: moment("made_at"),
     /** Until when a node is at restoring or destroying the rooms. */
     leasedUntil: moment("leased_until"),
   },
