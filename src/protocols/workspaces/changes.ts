@@ -1,0 +1,58 @@
+import type { Backplane } from "../../backplane/backplane.ts";
+import { BackplaneUnavailable } from "../../backplane/backplane.ts";
+import type { Database, Orm } from "../../database/database.ts";
+import { isDeadlock } from "../../database/errors.ts";
+import { Lanes } from "./lanes.ts";
+
+/** Something to be done once the change is committed: an event, a closed socket. Never throws. */
+export type Effect = () => void;
+
+/** A change under way. */
+export interface Change {
+  /** The transaction; nothing else of the database may be used inside. */
+  readonly tx: Orm;
+  /** Adds an effect behind those added before. */
+  after(effect: Effect): void;
+}
+
+/**
+ * Changes of what is shared: one transaction, then its effects in order. So nothing is told that did not happen (W-8.2),
+ * and who reads after an event reads at least what it said (W-7.13).
+ */
+export class Changes {
+  readonly #database: Database;
+  readonly #backplane: Backplane;
+  readonly #lanes = new Lanes();
+
+  constructor(parts: { database: Database; backplane: Backplane }) {
+    this.#database = parts.database;
+    this.#backplane = parts.backplane;
+  }
+
+  /** Runs a change. Row locks are taken in the order user, channels by id, connections. */
+  async run<T>(work: (change: Change) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const effects: Effect[] = [];
+      try {
+        const result = await this.#database.orm.transaction((tx) =>
+          work({ tx, after: (effect) => void effects.push(effect) }),
+        );
+        for (const effect of effects) effect();
+        return result;
+      } catch (error) {
+        // Postgres has ended one of two changes that waited for each other; nothing of it has happened.
+        if (attempt >= 3 || !isDeadlock(error)) throw error;
+      }
+    }
+  }
+
+  /** A change in the lane of a user. */
+  ofUser<T>(userId: string, work: (change: Change) => Promise<T>): Promise<T> {
+    return this.#lanes.run(userId, () => this.run(work));
+  }
+
+  /** Throws BackplaneUnavailable while other nodes cannot be told of a change (W-11.25). */
+  mustReachOthers(): void {
+    if (!this.#backplane.up) throw new BackplaneUnavailable("other nodes are out of reach");
+  }
+}
