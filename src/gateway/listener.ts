@@ -1,5 +1,6 @@
 import type { Server } from "bun";
 import { clientInfo, type TrustedProxies } from "../http/address.ts";
+import { servesHost } from "../http/hosts.ts";
 import type { ClientInfo, RestSurface } from "../http/routes.ts";
 import type { Log } from "../observe/log.ts";
 import { type SocketOwner, socketHandlers } from "../websocket.ts";
@@ -112,6 +113,7 @@ export class Listener {
     client: ClientInfo,
   ): Promise<Response | undefined> {
     for (const mount of this.#sockets.get(url.pathname) ?? []) {
+      if (!servesHost(mount.hosts, request)) continue;
       const response = await this.#socket(mount, request, url, server, client);
       if (response !== null) return response;
     }

@@ -7,6 +7,8 @@ import type { Refusal } from "./limits.ts";
 export interface SocketMount {
   /** Exact paths, in both spellings. */
   readonly paths: readonly string[];
+  /** Host values it is served under; empty or absent: all. */
+  readonly hosts?: readonly string[];
   /** True when this request would open a new socket, so that the limits apply. */
   opensSocket(request: Request, url: URL): boolean;
   /**

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { corsHeaders, preflight } from "../http/cors.ts";
+import { servesHost } from "../http/hosts.ts";
 import type { ClientInfo, Method, RestSurface, Route, RouteContext } from "../http/routes.ts";
 import type { Log } from "../observe/log.ts";
 
@@ -21,16 +22,24 @@ export function restApp(mounts: readonly RestMount[], pick: (surface: RestSurfac
   const paths = new Map<string, { mount: RestMount; methods: Set<Method> }>();
   for (const mount of mounts) {
     for (const route of pick(mount.surface)) {
-      app.on(route.method, route.path, (context) => answer(mount, route, context));
+      app.on(route.method, route.path, (context, next) =>
+        servesHost(mount.surface.hosts, context.req.raw) ? answer(mount, route, context) : notHere(next),
+      );
       const known = paths.get(route.path);
       if (known) known.methods.add(route.method);
       else paths.set(route.path, { mount, methods: new Set([route.method]) });
     }
   }
   for (const [path, { mount, methods }] of paths) {
-    const { cors } = mount.surface;
-    if (cors) app.options(path, (context) => preflight(cors, context.req.raw));
-    app.all(path, (context) => wrongMethod(mount, methods, context));
+    const { cors, hosts } = mount.surface;
+    if (cors) {
+      app.options(path, (context, next) =>
+        servesHost(hosts, context.req.raw) ? preflight(cors, context.req.raw) : notHere(next),
+      );
+    }
+    app.all(path, (context, next) =>
+      servesHost(hosts, context.req.raw) ? wrongMethod(mount, methods, context) : notHere(next),
+    );
   }
   for (const mount of mounts) {
     const { unknown } = mount.surface;
@@ -39,8 +48,18 @@ export function restApp(mounts: readonly RestMount[], pick: (surface: RestSurfac
       app.all(`${prefix}/*`, (context) => withCors(mount, context, unknown.answer(context)));
     }
   }
+  for (const mount of mounts) {
+    const { territory } = mount.surface;
+    if (!territory || pick(mount.surface).length === 0) continue;
+    app.all(`${territory.path}/*`, (context) => withCors(mount, context, territory.onUnknownPath(context)));
+  }
   app.notFound(() => new Response(null, { status: 404, headers: { [NOT_TAKEN]: "1" } }));
   return app;
+}
+
+/** The request is for another host: perhaps another protocol takes it. */
+async function notHere(next: () => Promise<void>): Promise<undefined> {
+  await next();
 }
 
 /** True for the answer of {@link restApp} to a path that no protocol takes. */

@@ -29,6 +29,10 @@ export interface Route {
  */
 export interface RestSurface {
   readonly routes: readonly Route[];
+  /** Host values the routes are served under; for others their paths are free. Empty or absent: all. */
+  readonly hosts?: readonly string[];
+  /** A path below which everything is this protocol's: paths that none of its routes take are answered by it too. */
+  readonly territory?: { readonly path: string; readonly onUnknownPath: (context: RouteContext) => Response };
   readonly cors?: CorsPolicy;
   /** Turns whatever a handler threw into this protocol's error body. An answer of 500 and above is logged with its cause. */
   readonly onError: (error: unknown, context: RouteContext) => Response;

@@ -4,7 +4,7 @@ import { safeParse } from "valibot";
 import { TOO_MANY_EVENTS } from "./close-codes.ts";
 import type { Connection } from "./connection.ts";
 import type { DeclaredNamespace } from "./declared-namespace.ts";
-import type { Acknowledge, LeaveReason, Peer } from "./endpoint.ts";
+import { type Acknowledge, type LeaveReason, type Peer, unwanted } from "./endpoint.ts";
 import type { Hub } from "./hub.ts";
 import { SerialInbox } from "./serial-inbox.ts";
 
@@ -13,9 +13,6 @@ const RESERVED = new Set(["connect", "connect_error", "disconnect", "disconnecti
 
 /** First in every inbox: the turn of `joined`. */
 const JOINED = Symbol("joined");
-
-/** The acknowledgement of an event whose sender wants none. */
-const UNWANTED: Acknowledge = () => {};
 
 /** How a peer left: why, and the rooms it was in. */
 interface Departure {
@@ -119,7 +116,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
   }
 
   protected override handle(item: Packet | typeof JOINED): void | Promise<void> {
-    if (item === JOINED) return this.#run("joined", UNWANTED, () => this.#namespace.declaration.joined?.(this));
+    if (item === JOINED) return this.#run("joined", unwanted, () => this.#namespace.declaration.joined?.(this));
     const acknowledge = this.#acknowledgement(item);
     return this.#run(String(item.data[0]), acknowledge, () => this.#dispatch(item, acknowledge));
   }
@@ -210,14 +207,15 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
   #limited(event: string, wait: number, packet: Packet): void {
     this.#hub.meters.limited.value++;
     try {
-      this.#namespace.declaration.limited?.(this, event, wait, this.#acknowledgement(packet));
+      const [, ...args]: unknown[] = packet.data;
+      this.#namespace.declaration.limited?.(this, event, wait, this.#acknowledgement(packet), args);
     } catch (error) {
       this.#hub.log.error({ event, error }, "rate hook failed");
     }
   }
 
   #acknowledgement({ id }: Packet): Acknowledge {
-    if (id === undefined) return UNWANTED;
+    if (id === undefined) return unwanted;
     let sent = false;
     return (...data) => {
       if (sent || !this.socket.connected) return;

@@ -194,8 +194,10 @@ export class Connection {
   /** Null while attachments are still to come. Throws on what is no packet. */
   #read(message: string | Buffer): Packet | null {
     const read = this.#decoder ? readAttachment(this.#decoder, message) : readPacket(message);
-    if (read instanceof Decoder) this.#decoder = read;
-    else if (read) this.#decoder = null;
+    if (read instanceof Decoder) {
+      if (this.#hub.endpoint.binary === "close") throw new Error("attachments are not taken");
+      this.#decoder = read;
+    } else if (read) this.#decoder = null;
     return read instanceof Decoder ? null : read;
   }
 

@@ -66,6 +66,9 @@ export interface Peer<Session> {
 /** Sends the acknowledgement a client asked for; does nothing when it asked for none, or on a second call. */
 export type Acknowledge = (...args: unknown[]) => void;
 
+/** The acknowledgement of an event whose sender asked for none. */
+export const unwanted: Acknowledge = () => {};
+
 /** A client event: its argument's schema and what to do with it. */
 export interface EventHandler<Session, Schema extends GenericSchema = GenericSchema> {
   /** Checks the first argument; further arguments are dropped. */
@@ -114,7 +117,7 @@ export interface NamespaceDeclaration<Session> {
   /** Token bucket over all events of one connection; events beyond it are dropped. */
   readonly rate?: { readonly perSecond: number; readonly burst: number };
   /** A dropped event. `wait` is the time in ms until one would pass. */
-  limited?(peer: Peer<Session>, event: string, wait: number, acknowledge: Acknowledge): void;
+  limited?(peer: Peer<Session>, event: string, wait: number, acknowledge: Acknowledge, args: readonly unknown[]): void;
   /**
    * A handler threw, or its promise rejected. Without it the fault is logged and the connection stays.
    */
@@ -142,6 +145,10 @@ export interface SocketIoEndpoint {
   readonly inboxOverflow?: "drop" | "kick";
   /** Takes requests of a session from the address that opened it alone. Default false. */
   readonly bindAddress?: boolean;
+  /** Host values it is served under; for others the path is free. Empty or absent: all. */
+  readonly hosts?: readonly string[];
+  /** What a packet with attachments gets: its event is handled, or the transport is closed. Default "accept". */
+  readonly binary?: "accept" | "close";
   /** Answers an origin that `cors` does not allow with HTTP 403. By default it passes and `authenticate` decides. */
   readonly forbidOrigins?: boolean;
   readonly namespaces: Readonly<Record<string, NamespaceDeclaration<never>>>;

@@ -34,6 +34,11 @@ export class SocketIoMount {
     return [path, `${path}/`];
   }
 
+  /** Host values it is served under. */
+  get hosts(): readonly string[] {
+    return this.#hub.endpoint.hosts ?? [];
+  }
+
   /** Open Engine.IO sessions. */
   get size(): number {
     return this.#hub.connections.size;
