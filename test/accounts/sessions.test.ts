@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { eq, sql } from "drizzle-orm";
 import type { Account, Accounts, Sessions } from "../../src/accounts/accounts.ts";
 import { createAccounts } from "../../src/accounts/store.ts";
+import * as tables from "../../src/accounts/tables.ts";
+import type { Database } from "../../src/database/database.ts";
 import { ManualClock } from "../support/clock.ts";
 import { databaseKinds, openFreshDatabase } from "../support/postgres.ts";
 
@@ -13,6 +16,7 @@ const day = 86_400_000;
 for (const kind of databaseKinds) {
   describe(`sessions (${kind})`, () => {
     let clock: ManualClock;
+    let database: Database;
     let accounts: Accounts;
     let account: Account;
     let sessions: Sessions;
@@ -20,9 +24,8 @@ for (const kind of databaseKinds) {
 
     beforeAll(async () => {
       clock = new ManualClock();
-      const opened = await openFreshDatabase(kind);
-      remove = opened.remove;
-      accounts = createAccounts(opened.database, { clock });
+      ({ database, remove } = await openFreshDatabase(kind));
+      accounts = createAccounts(database, { clock });
       sessions = accounts.sessions;
     });
     beforeEach(async () => {
@@ -109,6 +112,30 @@ for (const kind of databaseKinds) {
       expect(await Promise.all(Array.from({ length: 20 }, () => rotate(id, 1)))).toEqual(Array(20).fill(2));
       expect(await rotate(id, 2)).toBe(3);
     });
+
+    // The embedded database does one thing after another anyway.
+    if (kind === "postgres") {
+      test("T-11.8 a refresh that was overtaken on another node does not turn the login back", async () => {
+        const { id } = await open();
+        const { promise: holding, resolve: hold } = Promise.withResolvers<void>();
+        const { promise: released, resolve: release } = Promise.withResolvers<void>();
+        const others = database.orm.transaction(async (tx) => {
+          await tx.select().from(tables.sessions).where(eq(tables.sessions.id, id)).for("update");
+          hold();
+          await released;
+          const usedAt = [new Date(clock.now()), new Date(clock.now())];
+          await tx.update(tables.sessions).set({ generation: 3, usedAt }).where(eq(tables.sessions.id, id));
+        });
+        await holding;
+        const overtaken = rotate(id, 1);
+        const waiting = sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
+        while ((await database.orm.execute(waiting)).length === 0);
+        release();
+        await others;
+        expect(await overtaken).toBe(2);
+        expect(await rotate(id, 3)).toBe(4);
+      });
+    }
 
     test("many refreshes within the grace are remembered up to a limit", async () => {
       const { id } = await open();

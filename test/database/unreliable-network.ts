@@ -64,7 +64,9 @@ export class UnreliableNetwork {
       if (this.weather !== "silent") to.write(data);
     };
     socket.on("data", pass(upstream)).on("close", () => upstream.destroy());
-    upstream.on("data", pass(socket)).on("close", () => socket.end());
+    upstream.on("data", pass(socket)).on("close", () => {
+      if (this.weather !== "silent") socket.end();
+    });
   }
 
   #keep(socket: Socket): void {
