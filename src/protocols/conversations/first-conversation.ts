@@ -1,0 +1,4 @@
+/** To be written. */
+export function firstConversation(url: string): string {
+  return `echo ${url}`;
+}

@@ -1,0 +1,76 @@
+import * as v from "valibot";
+import type { Log } from "../../observe/log.ts";
+import type { BuyerInfo, CreateRoom, JsonObject, Profile } from "./messages.ts";
+
+/** Milliseconds a look-up may take (V-3.32). */
+const PATIENCE = 2_000;
+/** Bytes of an answer that are read. */
+const MAX_ANSWER = 64 * 1024;
+
+const text = v.fallback(v.nullish(v.pipe(v.string(), v.maxLength(512))), null);
+const UserAnswer = v.object({ name: text, avatar: text, phone_number: text, email: text });
+const ShopAnswer = v.record(v.string(), v.unknown());
+
+/** Where profiles are; templates with `{id}`. */
+export interface LookupUrls {
+  readonly user: string | undefined;
+  readonly shop: string | undefined;
+}
+
+/** What other services know of people and shops. None of its methods rejects: a look-up that fails finds nothing. */
+export class Lookups {
+  readonly #urls: LookupUrls;
+  readonly #log: Log;
+
+  constructor(urls: LookupUrls, log: Log) {
+    this.#urls = urls;
+    this.#log = log;
+  }
+
+  /** The profile of a buyer; without a service the one in the request. */
+  async buyer({ buyer, buyer_info }: CreateRoom): Promise<BuyerInfo> {
+    const { user } = this.#urls;
+    return buyerInfo(buyer, user === undefined ? buyer_info : await this.#ask(user, buyer, UserAnswer));
+  }
+
+  /** The shop as its service describes it. */
+  async shop(id: string): Promise<JsonObject> {
+    const { shop } = this.#urls;
+    if (shop === undefined || id === "") return {};
+    return (await this.#ask(shop, id, ShopAnswer)) ?? {};
+  }
+
+  /** A person's display name; empty when unknown (V-5.12). */
+  async userName(id: string): Promise<string> {
+    const { user } = this.#urls;
+    return (user !== undefined && (await this.#ask(user, id, UserAnswer))?.name) || "";
+  }
+
+  async #ask<const Schema extends v.GenericSchema>(
+    template: string,
+    id: string,
+    schema: Schema,
+  ): Promise<v.InferOutput<Schema> | undefined> {
+    try {
+      const url = template.replaceAll("{id}", encodeURIComponent(id));
+      const response = await fetch(url, { signal: AbortSignal.timeout(PATIENCE) });
+      if (!response.ok) throw new Error(`answered ${response.status}`);
+      const answer = await response.text();
+      // What Postgres cannot keep must not reach it (V-8.11).
+      if (answer.length > MAX_ANSWER || answer.includes("\\u0000")) throw new Error("answered what cannot be kept");
+      return v.parse(schema, JSON.parse(answer));
+    } catch (error) {
+      this.#log.warn({ error: error instanceof Error ? error.name : "", id }, "look-up failed");
+      return undefined;
+    }
+  }
+}
+
+function buyerInfo(buyer: string, profile: Profile | undefined): BuyerInfo {
+  return {
+    name: profile?.name || buyer,
+    avatar: profile?.avatar ?? null,
+    phone_number: profile?.phone_number ?? null,
+    email: profile?.email ?? null,
+  };
+}

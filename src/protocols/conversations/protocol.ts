@@ -1,0 +1,161 @@
+import { join } from "node:path";
+import { createVerifier } from "../../accounts/verifier.ts";
+import { trustedProxies } from "../../http/address.ts";
+import type { CorsPolicy } from "../../http/cors.ts";
+import { type Core, defineProtocol, type Surface } from "../protocol.ts";
+import { Admission } from "./admission.ts";
+import { Companions } from "./companions.ts";
+import { Conversations } from "./conversations.ts";
+import { Counters } from "./counters.ts";
+import { endpoint } from "./endpoint.ts";
+import { firstConversation } from "./first-conversation.ts";
+import { History } from "./history.ts";
+import { Identity } from "./identity.ts";
+import { ImageBucket, ImageFolder, type ImageStore } from "./image-store.ts";
+import { Limits } from "./limits.ts";
+import { Lookups } from "./lookups.ts";
+import { MessageWriter } from "./message-writer.ts";
+import { Notices } from "./notices.ts";
+import { Presence } from "./presence.ts";
+import { Requests } from "./requests.ts";
+import { rest } from "./rest.ts";
+import { RoomList } from "./room-list.ts";
+import { RoomViews } from "./room-views.ts";
+import { Rooms } from "./rooms.ts";
+import { SeenMarks } from "./seen-marks.ts";
+import type { ChatPeer } from "./session.ts";
+import { type ConversationsSettings, checkSettings, conversationsSection } from "./settings.ts";
+
+/** Between two looks for tokens that ended. */
+const SWEEP_INTERVAL = 1_000;
+/** Milliseconds by which the clocks of issuers may differ (V-2.2). */
+const LEEWAY = 30_000;
+
+/** Conversations of buyers and sellers. SPEC.md is the contract. */
+export const conversations = defineProtocol({
+  name: "conversations",
+  settings: conversationsSection,
+  check: checkSettings,
+  build,
+  firstConversation,
+  token: {
+    secret: (settings) => settings.jwtSecret,
+    claims: (account) => ({ sub: String(account.number) }),
+  },
+});
+
+function build(core: Core<ConversationsSettings>): Surface {
+  const { settings, gateway, backplane, database, clock, log } = core;
+  if (!settings.enabled) return {};
+  const cors: CorsPolicy = {
+    origins: settings.origins,
+    methods: ["GET", "POST", "PUT", "DELETE"],
+    headers: ["x-chozoi-token", "content-type", "authorization"],
+    credentials: false,
+    wildcard: "literal",
+    preflight: { status: 204, body: null },
+  };
+  const maxSockets = Math.min(settings.maxSocketsPerUser, gateway.maxConnectionsPerUser || Number.POSITIVE_INFINITY);
+
+  const counters = new Counters(core.metrics);
+  const identity = identityOf(core);
+  const lookups = new Lookups({ user: settings.userLookupUrl, shop: settings.shopLookupUrl }, log);
+  const rooms = new Rooms({ database, clock, lookups });
+  const list = new RoomList(database);
+  const history = new History(database);
+  const seenMarks = new SeenMarks({ database, clock });
+  const writer = new MessageWriter({ database, clock }, { dedupeWindow: settings.dedupeWindowS });
+  const notices = core.keep("notices", () => new Notices());
+  const presence = new Presence(
+    { backplane, clock, log },
+    { limit: maxSockets, grace: settings.presenceGraceMs },
+    core.keep("local presence", () => new Map<string, number>()),
+  );
+  const companions = new Companions({ list, presence, notices, log });
+  const views = new RoomViews({ list, presence });
+  const limits = new Limits(backplane.tallies, {
+    messages: settings.messagesPerMinute,
+    requests: settings.restPerMinute,
+  });
+  const requests = new Requests({ identity, limits }, { maxBody: settings.maxBodyBytes });
+  const admission = new Admission(
+    { identity, presence, counters, clock, log },
+    { cors, linger: settings.refusedLingerS },
+    core.keep("peers", () => new Set<ChatPeer>()),
+  );
+  const domain = new Conversations({ rooms, writer, seenMarks, companions, notices, counters });
+
+  return {
+    rest: rest({
+      requests,
+      rooms,
+      list,
+      views,
+      history,
+      companions,
+      conversations: domain,
+      resendPresence: settings.resendPresence,
+      uploads: {
+        store: imageStore(core),
+        maxBytes: settings.uploadMaxBytes,
+        publicUrl: settings.uploadPublicUrl,
+      },
+      cors,
+      database,
+      serveClient: settings.serveClient,
+    }),
+    sockets: [
+      endpoint({
+        settings,
+        cors,
+        clock,
+        log,
+        admission,
+        presence,
+        companions,
+        conversations: domain,
+        views,
+        notices,
+        limits,
+        counters,
+        others: {},
+      }),
+    ],
+    tasks: [{ name: "end sockets of ended tokens", every: SWEEP_INTERVAL, run: () => admission.sweep(LEEWAY) }],
+    async close() {
+      await companions.close();
+    },
+  };
+}
+
+function identityOf({ settings, clock }: Core<ConversationsSettings>): Identity {
+  const { jwtSecretPrevious: secret, jwtSecretPreviousUntil: until } = settings;
+  const verifier = createVerifier({
+    clock,
+    secret: settings.jwtSecret,
+    previous: secret !== undefined && until !== undefined ? { secret, until } : undefined,
+    jwksUrl: settings.jwksUrl,
+    issuer: settings.jwtIssuer,
+    audience: settings.jwtAudience,
+    clockSkew: LEEWAY,
+  });
+  return new Identity(verifier, {
+    mode: settings.auth,
+    userClaim: settings.jwtUserClaim,
+    roleClaim: settings.jwtRoleClaim,
+    proxies: trustedProxies(settings.trustedProxies),
+  });
+}
+
+function imageStore({ settings, gateway }: Core<ConversationsSettings>): ImageStore {
+  const { s3Bucket: bucket } = settings;
+  if (bucket === undefined) return new ImageFolder(settings.uploadDir ?? join(gateway.dataDir, "uploads"));
+  return new ImageBucket({
+    bucket,
+    endpoint: settings.s3Endpoint,
+    region: settings.s3Region,
+    accessKeyId: settings.s3AccessKeyId,
+    secretAccessKey: settings.s3SecretAccessKey,
+    publicUrl: settings.s3PublicUrl,
+  });
+}

@@ -1,0 +1,174 @@
+import { setDefaultTimeout } from "bun:test";
+import { randomInt } from "node:crypto";
+import { signToken } from "../../../src/accounts/sign.ts";
+import { type Clock, systemClock } from "../../../src/clock.ts";
+import { conversations } from "../../../src/protocols/conversations/protocol.ts";
+import { ManualClock } from "../../support/clock.ts";
+import { startGateway, type TestGateway } from "../../support/gateway.ts";
+import { type FreshDatabase, freshDatabase, postgresUrl } from "../../support/postgres.ts";
+import { type Client, type ClientOptions, connectClient, type Role } from "./client.ts";
+
+// Noise on a busy machine must not fail a test.
+setDefaultTimeout(60_000);
+
+export const SECRET = "a secret for the tests of conversations";
+export const API = "/v1/conversations";
+
+/** Somebody with a token. */
+export interface Person {
+  readonly id: string;
+  readonly token: string;
+}
+
+/** An answer with its JSON body. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: bodies are looked into by tests alone, which compare them
+  readonly body: any;
+}
+
+/** Somebody new, or with this id and these claims; the token is good for an hour. */
+export async function person(
+  id: string = String(randomInt(1, 2 ** 40)),
+  claims: Record<string, unknown> = {},
+  clock: Clock = systemClock,
+): Promise<Person> {
+  const exp = Math.floor(clock.now() / 1000) + 3600;
+  return { id, token: await signToken({ sub: id, exp, ...claims }, SECRET) };
+}
+
+/** A gateway that serves conversations, and everything a test of it needs. */
+export class Stage {
+  readonly gateway: TestGateway;
+  readonly clock: Clock;
+  readonly clients: Client[] = [];
+
+  constructor(gateway: TestGateway, clock: Clock) {
+    this.gateway = gateway;
+    this.clock = clock;
+  }
+
+  get url(): string {
+    return this.gateway.url;
+  }
+
+  person(id?: string, claims?: Record<string, unknown>): Promise<Person> {
+    return person(id, claims, this.clock);
+  }
+
+  /** A connected client; closed when the stage is. Without a person somebody new connects. */
+  async client(options: ClientOptions & { person?: Person } = {}): Promise<Client> {
+    const client = await connectClient(this.url, options.person ?? (await this.person()), options);
+    this.clients.push(client);
+    return client;
+  }
+
+  /** A call to a REST route below the API's prefix, as a person. */
+  async call(
+    as: Person | null,
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
+    const response = await fetch(`${this.url}${API}${path}`, {
+      method,
+      headers: {
+        ...(as && { "x-chozoi-token": as.token }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      redirect: "manual",
+    });
+    const text = await response.text();
+    const json = response.headers.get("content-type")?.includes("json") && text !== "";
+    return { status: response.status, headers: response.headers, text, body: json ? JSON.parse(text) : undefined };
+  }
+
+  /** A room of a new buyer and a new seller, made by REST. */
+  async room(creatorRole: Role = "BUYER", wish: Record<string, unknown> = {}): Promise<Room> {
+    const [buyer, seller] = [await this.person(), await this.person()];
+    return this.roomOf(buyer, seller, creatorRole, wish);
+  }
+
+  async roomOf(
+    buyer: Person,
+    seller: Person,
+    creatorRole: Role = "BUYER",
+    wish: Record<string, unknown> = {},
+  ): Promise<Room> {
+    const creator = creatorRole === "BUYER" ? buyer : seller;
+    const body = { type: "BS", buyer: buyer.id, seller: seller.id, shop_id: "7", creator: creator.id, ...wish };
+    const answer = await this.call(creator, "POST", "/rooms", body);
+    if (answer.status !== 200) throw new Error(`no room: ${answer.status} ${answer.text}`);
+    return { id: `${buyer.id}.${seller.id}`, buyer, seller };
+  }
+
+  async stop(options?: { keepData?: boolean }): Promise<void> {
+    for (const client of this.clients.splice(0)) client.close();
+    const { clock } = this;
+    // A drain waits by the clock.
+    const pushing = clock instanceof ManualClock ? setInterval(() => clock.advance(50), 1) : undefined;
+    await this.gateway.stop(options);
+    clearInterval(pushing);
+  }
+}
+
+/** A room and its people. */
+export interface Room {
+  readonly id: string;
+  readonly buyer: Person;
+  readonly seller: Person;
+}
+
+/** The payload of a `new_message` in a room. */
+export function draft(room: Room, from: "buyer" | "seller", content: string, more: Record<string, unknown> = {}) {
+  const [sender, receiver] = from === "buyer" ? [room.buyer, room.seller] : [room.seller, room.buyer];
+  return {
+    room_id: room.id,
+    from: sender.id,
+    to: receiver.id,
+    type: "TEXT",
+    content,
+    client_message_id: null,
+    ...more,
+  };
+}
+
+/** One database for the gateways of a test file: Postgres where there is one, since an embedded one takes long to start. */
+export class Stages {
+  #database: Promise<FreshDatabase> | null = null;
+  readonly #running: Stage[] = [];
+
+  async start(options: { env?: Record<string, string>; clock?: ManualClock } = {}): Promise<Stage> {
+    const { databaseUrl } = await this.database();
+    const gateway = await startGateway({
+      protocols: [conversations],
+      env: {
+        CONVERSATIONS_JWT_SECRET: SECRET,
+        LOG_LEVEL: process.env.TEST_LOG ?? "fatal",
+        ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
+        ...options.env,
+      },
+      ...(options.clock === undefined ? {} : { clock: options.clock }),
+    });
+    const stage = new Stage(gateway, options.clock ?? systemClock);
+    this.#running.push(stage);
+    return stage;
+  }
+
+  /** The file's database. */
+  database(): Promise<FreshDatabase> {
+    this.#database ??= freshDatabase(postgresUrl ? "postgres" : "embedded");
+    return this.#database;
+  }
+
+  /** Stops every gateway and removes the database. */
+  async stop(): Promise<void> {
+    for (const stage of this.#running.splice(0)) await stage.stop();
+    await (await this.#database)?.remove();
+  }
+}
