@@ -28,6 +28,7 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   const command = ["sh", "-c", untilInputEnds, folder, ...asUser, join(binaries, "postgres"), ...options];
   const server = Bun.spawn(command, { stdin: "pipe", stdout: "ignore", stderr: "ignore" });
   server.unref();
+  servers.add(server);
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
     async stop() {
@@ -36,6 +37,9 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
     },
   };
 }
+
+/** Holds them all: one that is collected as garbage would close its input and so end. */
+const servers = new Set<Bun.Subprocess>();
 
 /** Runs a command until our end of its input closes, which it does however this process ends; then removes `$0`. */
 const untilInputEnds = '"$@" & cat > /dev/null; kill -QUIT $!; wait $!; rm -rf "$0"';
