@@ -6,8 +6,8 @@ import { closeOf, closes } from "./closes.ts";
 import type { Connections } from "./connections.ts";
 import type { Counters } from "./counters.ts";
 import type { Devices } from "./devices.ts";
-import { isOutage, publicFault } from "./errors.ts";
-import type { Identified, Identity } from "./identity.ts";
+import { errors, isOutage, publicFault } from "./errors.ts";
+import type { Identity } from "./identity.ts";
 import { refreshedFrame } from "./messages.ts";
 import { type ChatChannel, isDetailed, shut, type UserChannel } from "./session.ts";
 
@@ -64,19 +64,15 @@ export class Admission {
 
   /** `RefreshToken`: moves the end of a socket (C-4.20). */
   async renew(channel: UserChannel, token: string): Promise<void> {
-    let identified: Identified;
     try {
-      identified = await this.#parts.identity.ofToken(token);
+      const { user, expires } = await this.#parts.identity.ofToken(token);
+      if (user !== channel.session.user) throw errors.fault("invalid_token");
+      channel.session.expires = expires;
+      channel.send(refreshedFrame(expires));
     } catch (error) {
-      this.#refuse(channel, error);
-      return;
+      if (errors.owns(error)) shut(channel, closes.badToken);
+      else this.#refuse(channel, error);
     }
-    if (identified.user !== channel.session.user) {
-      shut(channel, closes.badToken);
-      return;
-    }
-    channel.session.expires = identified.expires;
-    channel.send(refreshedFrame(identified.expires));
   }
 
   left(channel: ChatChannel): void {

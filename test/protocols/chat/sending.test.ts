@@ -50,10 +50,7 @@ describe("section 4: sending", () => {
     const a = await stage.client(alice!);
     const id = a.send(room, "one");
     a.send(room, "two", id);
-    expect([await a.next(), await a.next()]).toEqual([
-      confirmed(id),
-      refused(id, "message_temp_id was already used"),
-    ]);
+    expect([await a.next(), await a.next()]).toEqual([confirmed(id), refused(id, "message_temp_id was already used")]);
     expect((await a.say(room, "three")).confirmed).toBe(true);
   });
 

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { setDefaultTimeout } from "bun:test";
 import { signToken } from "../../../src/accounts/sign.ts";
 import { type Clock, systemClock } from "../../../src/clock.ts";
 import { chat } from "../../../src/protocols/chat/protocol.ts";
@@ -8,9 +7,6 @@ import { ManualClock } from "../../support/clock.ts";
 import { startGateway, type TestGateway } from "../../support/gateway.ts";
 import { type FreshDatabase, freshDatabase, postgresUrl } from "../../support/postgres.ts";
 import { Client, disconnection, type End } from "./client.ts";
-
-// Noise on a busy machine must not fail a test.
-setDefaultTimeout(60_000);
 
 export const SECRET = "a secret for the tests of the chat";
 export const ADMIN_TOKEN = "the token of the administrators";
