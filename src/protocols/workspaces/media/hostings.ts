@@ -10,6 +10,8 @@ export interface Hosting extends Rooms {
   readonly server: string;
   /** Null while the rooms are made for the first time. */
   readonly madeAt: Date | null;
+  /** Whether a node was at restoring or destroying the rooms when this was read. */
+  readonly leased: boolean;
 }
 
 type Row = typeof mediaHostings.$inferSelect;
@@ -39,11 +41,12 @@ export class Hostings {
   /**
    * Opens a hosting; null while another node destroys the channel's former rooms on that server.
    *
-   * @param rooms the secret sealed
    * @param stale whether `restore` is to make the rooms, not the caller
    */
   async open(tx: Orm, rooms: Rooms & { readonly server: string }, stale: boolean): Promise<Hosting | null> {
-    const fresh = { ...rooms, state: "open" as const, stale, madeAt: null, leasedUntil: null };
+    const { channelId, room, server } = rooms;
+    const state = { state: "open" as const, stale, madeAt: null, leasedUntil: null };
+    const fresh = { channelId, room, server, secret: this.#seal.seal(rooms.secret), ...state };
     const [row] = await tx
       .insert(mediaHostings)
       .values(fresh)
@@ -56,10 +59,23 @@ export class Hostings {
     return row ? this.#plain(row) : null;
   }
 
-  /** Nobody is in the conversation any more: its rooms are to be destroyed, by the caller within the lease. */
-  async close(tx: Orm, { channelId, server }: Hosting, options: { lease: boolean }): Promise<void> {
-    const leasedUntil = options.lease ? this.#lease() : null;
-    await tx.update(mediaHostings).set({ state: "closing", leasedUntil }).where(this.#is(channelId, server));
+  /**
+   * Nobody is in the conversation any more: its rooms are to be destroyed. True when the caller is to do it, within the
+   * lease; false when a node is still at restoring them, so that whoever comes next does it.
+   */
+  async close(tx: Orm, { channelId, server, leased }: Hosting): Promise<boolean> {
+    const lease = leased ? {} : { leasedUntil: this.#lease() };
+    await tx
+      .update(mediaHostings)
+      .set({ state: "closing", ...lease })
+      .where(this.#is(channelId, server));
+    return !leased;
+  }
+
+  /** The conversation moves: its rooms here are to be destroyed once the server is up again. */
+  async abandon(tx: Orm, { channelId, server }: Hosting): Promise<void> {
+    const closing = { state: "closing" as const, leasedUntil: null };
+    await tx.update(mediaHostings).set(closing).where(this.#is(channelId, server));
   }
 
   /** The rooms are destroyed. */
@@ -145,7 +161,8 @@ export class Hostings {
     return new Date(this.#clock.now() + LEASE);
   }
 
-  #plain({ channelId, server, room, secret, madeAt }: Row): Hosting {
-    return { channelId, server, room, secret: this.#seal.open(secret), madeAt };
+  #plain({ channelId, server, room, secret, madeAt, leasedUntil }: Row): Hosting {
+    const leased = leasedUntil !== null && leasedUntil.getTime() >= this.#clock.now();
+    return { channelId, server, room, secret: this.#seal.open(secret), madeAt, leased };
   }
 }

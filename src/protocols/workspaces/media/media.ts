@@ -62,7 +62,7 @@ export interface MediaServers {
   /**
    * Makes the rooms of the channel if they are not there, once however many ask at a time (W-8.4), and two tokens for
    * this seat, recorded before they are sent (W-10.9..W-10.12). At most 10 s (W-10.17). Called outside any transaction
-   * and any lock. Throws {@link MediaUnavailable} with everything undone or queued to be (W-10.19).
+   * and any lock. Throws {@link MediaUnavailable}, or `DatabaseUnavailable`, with everything undone or queued to be (W-10.19).
    */
   admit(seat: Seat): Promise<Grant>;
   /**
@@ -99,7 +99,8 @@ export interface MediaParts {
   readonly tell: (socketId: string, userId: string, data: MediaServerState) => void;
 }
 
-const nothing: ConnectionOptions = {
+/** Without media servers, and for a grant that ended. */
+export const noOptions: ConnectionOptions = {
   janusServerUrl: null,
   janusWsServerUrl: null,
   janusAuthToken: null,
@@ -111,15 +112,10 @@ const nothing: ConnectionOptions = {
 /** Everything but media works (W-10.3). */
 export const withoutMedia: MediaServers = {
   enabled: false,
-  admit: async () => ({ id: null, options: nothing }),
-  options: async () => nothing,
+  admit: async () => ({ id: null, options: noOptions }),
+  options: async () => noOptions,
   leave() {},
   expel() {},
   tasks: [],
   async close() {},
 };
-
-/** The media servers that the settings name, if any. */
-export function openMedia(_parts: MediaParts): MediaServers {
-  return withoutMedia;
-}

@@ -4,7 +4,7 @@ import { type Seal, Unsealable } from "../seal.ts";
 import { randomRoom, randomToken } from "./random.ts";
 import { mediaRooms } from "./tables.ts";
 
-/** The number of a channel's rooms, and their secret, sealed. */
+/** The number of a channel's rooms, and their secret, plain. */
 export interface RoomNumber {
   readonly room: number;
   readonly secret: string;
@@ -23,7 +23,8 @@ export class RoomNumbers {
   /** Rejects with `DatabaseUnavailable`, or the driver's error when the channel is gone. */
   async of(channelId: string): Promise<RoomNumber> {
     const known = await this.#read(channelId);
-    if (known && this.#opens(known)) return known;
+    const usable = known && this.#opened(known);
+    if (usable) return usable;
     const fresh = { room: randomRoom(), secret: this.#seal.seal(randomToken()) };
     if (known) {
       // Its key is no longer in WORKSPACES_SECRET_KEY. Of several that replace it one wins.
@@ -35,20 +36,21 @@ export class RoomNumbers {
         .values({ channelId, ...fresh })
         .onConflictDoNothing();
     }
-    return (await this.#read(channelId)) ?? fresh;
+    const { room, secret } = (await this.#read(channelId)) ?? fresh;
+    return { room, secret: this.#seal.open(secret) };
   }
 
+  /** The secret sealed. */
   async #read(channelId: string): Promise<RoomNumber | undefined> {
     const [row] = await this.#database.orm.select().from(mediaRooms).where(eq(mediaRooms.channelId, channelId));
     return row;
   }
 
-  #opens({ secret }: RoomNumber): boolean {
+  #opened({ room, secret }: RoomNumber): RoomNumber | null {
     try {
-      this.#seal.open(secret);
-      return true;
+      return { room, secret: this.#seal.open(secret) };
     } catch (error) {
-      if (error instanceof Unsealable) return false;
+      if (error instanceof Unsealable) return null;
       throw error;
     }
   }

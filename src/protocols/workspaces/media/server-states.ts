@@ -45,6 +45,16 @@ export class ServerStates {
     });
   }
 
+  async isUp(tx: Orm, url: string): Promise<boolean> {
+    const [row] = await tx.select().from(mediaServers).where(eq(mediaServers.url, url));
+    return row?.downSince === null;
+  }
+
+  /** The URLs of those that are up. */
+  async up(): Promise<string[]> {
+    return (await this.read()).filter(({ downSince }) => downSince === null).map(({ url }) => url);
+  }
+
   /** True for the one caller by whom a server that was up goes down. What it hosts is stale from then on. */
   markDown(url: string): Promise<boolean> {
     return this.#database.orm.transaction(async (tx) => {

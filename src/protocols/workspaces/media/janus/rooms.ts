@@ -51,7 +51,7 @@ export class RoomDesk {
         allowed: [],
         ...extras,
       };
-      await this.#unless(exists, this.#session.message(plugin, request));
+      await unless(exists, this.#session.message(plugin, request));
     });
   }
 
@@ -70,7 +70,7 @@ export class RoomDesk {
   async destroy(rooms: Rooms): Promise<void> {
     await each(pluginKeys, (plugin) => {
       const request = { ...manage("destroy", rooms), permanent: false };
-      return this.#unless(plugins[plugin].noSuchRoom, this.#session.message(plugin, request));
+      return unless(plugins[plugin].noSuchRoom, this.#session.message(plugin, request));
     });
   }
 
@@ -84,7 +84,7 @@ export class RoomDesk {
   async kick(rooms: Rooms, userId: string): Promise<void> {
     await each(occupied, async (plugin) => {
       const listing = this.#session.message(plugin, manage("listparticipants", rooms));
-      const listed = await this.#unless(plugins[plugin].noSuchRoom, listing);
+      const listed = await unless(plugins[plugin].noSuchRoom, listing);
       if (!listed) return;
       for (const { id, display } of v.parse(Participants, listed).participants) {
         // Who is gone by now, or whose room is, needs no kick.
@@ -98,17 +98,17 @@ export class RoomDesk {
   /** False when there is no room. */
   async #allowed(plugin: PluginKey, rooms: Rooms, action: "add" | "remove", allowed: readonly string[]) {
     const request = { ...manage("allowed", rooms), action, allowed };
-    return (await this.#unless(plugins[plugin].noSuchRoom, this.#session.message(plugin, request))) !== null;
+    return (await unless(plugins[plugin].noSuchRoom, this.#session.message(plugin, request))) !== null;
   }
+}
 
-  /** The answer, or null for a refusal with this code. */
-  async #unless<T>(code: number, asked: Promise<T>): Promise<T | null> {
-    try {
-      return await asked;
-    } catch (error) {
-      if (error instanceof PluginRefusal && error.code === code) return null;
-      throw error;
-    }
+/** The answer, or null for a refusal with this code. */
+async function unless<T>(code: number, asked: Promise<T>): Promise<T | null> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof PluginRefusal && error.code === code) return null;
+    throw error;
   }
 }
 

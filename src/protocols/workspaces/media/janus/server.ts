@@ -41,6 +41,7 @@ export class JanusServer {
   suspect = true;
   readonly #session: ControlSession;
   readonly #token: string;
+  #registered = false;
 
   /**
    * @param token of this node, 50 hex characters
@@ -62,6 +63,7 @@ export class JanusServer {
       call: (path, request) => send(`${addresses.url}${path}`, { ...request, token }),
       register: async () => {
         await record(addresses.url);
+        this.#registered = true;
         await this.admin.addToken(token);
       },
       lost: () => {
@@ -76,9 +78,11 @@ export class JanusServer {
     await Promise.all([this.#session.keepAlive(), this.admin.ping()]);
   }
 
-  /** Ends the control session and takes the node's token back (W-10.5, W-10.6). */
+  /** Ends the control session and takes the node's token back (W-10.5, W-10.6), if the server ever heard of it. */
   async close(): Promise<void> {
-    await this.#session.close();
+    if (!this.#registered) return;
+    // In this order: without the token the session could not be ended.
+    await this.#session.close().catch(() => {});
     await this.admin.removeToken(this.#token);
   }
 }
