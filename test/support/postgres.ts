@@ -29,8 +29,11 @@ export async function freshDatabase(kind: DatabaseKind): Promise<FreshDatabase> 
   const removeFolder = () => rm(dataDir, { recursive: true, force: true });
   if (kind === "embedded") return { dataDir, remove: removeFolder };
   if (!postgresUrl) throw new Error("there is no Postgres server to test with");
-  const name = `patchbay_test_${crypto.randomUUID().replaceAll("-", "")}`;
-  await administer((sql) => sql.unsafe(`create database ${name}`));
+  const name = `${prefix}${Date.now()}_${crypto.randomUUID().slice(0, 8)}`;
+  await administer(async (sql) => {
+    await dropLeftovers(sql);
+    await sql.unsafe(`create database ${name}`);
+  });
   const url = new URL(postgresUrl);
   url.pathname = name;
   return {
@@ -57,6 +60,21 @@ export async function openFreshDatabase(
       await fresh.remove();
     },
   };
+}
+
+/** Followed by the time of creation in milliseconds. */
+const prefix = "patchbay_test_";
+/** Milliseconds after which nobody can still be testing with a database. */
+const leftoverAge = 3_600_000;
+
+/** Drops what tests that were killed have left behind. */
+async function dropLeftovers(sql: postgres.Sql): Promise<void> {
+  const rows = await sql<{ datname: string }[]>`select datname from pg_database where starts_with(datname, ${prefix})`;
+  for (const { datname } of rows) {
+    const created = Number.parseInt(datname.slice(prefix.length), 10);
+    // Another process may drop it at the same moment.
+    if (created < Date.now() - leftoverAge) await sql.unsafe(`drop database if exists ${datname}`).catch(() => {});
+  }
 }
 
 /** Runs statements on the test server outside any test database. */
