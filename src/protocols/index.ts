@@ -1,4 +1,5 @@
 import { chat } from "./chat/protocol.ts";
+import { conversations } from "./conversations/protocol.ts";
 import type { Protocol } from "./protocol.ts";
 import { tracker } from "./tracker/protocol.ts";
 
@@ -6,4 +7,4 @@ import { tracker } from "./tracker/protocol.ts";
  * Every protocol this gateway speaks; the only place that names them. Where two take the same path the first is asked
  * first: chat takes sockets on `/` that nobody before it claims (C-1.3).
  */
-export const protocols: readonly Protocol[] = [tracker, chat];
+export const protocols: readonly Protocol[] = [tracker, conversations, chat];

@@ -1,9 +1,11 @@
 import { join } from "node:path";
+import type { Namespace } from "socket.io";
 import { createVerifier } from "../../accounts/verifier.ts";
 import { trustedProxies } from "../../http/address.ts";
 import type { CorsPolicy } from "../../http/cors.ts";
-import { type Core, defineProtocol, type Surface } from "../protocol.ts";
+import { type Core, defineProtocol, type Surface, type Task } from "../protocol.ts";
 import { Admission } from "./admission.ts";
+import { Auctions } from "./auctions.ts";
 import { Companions } from "./companions.ts";
 import { Conversations } from "./conversations.ts";
 import { Counters } from "./counters.ts";
@@ -12,11 +14,13 @@ import { firstConversation } from "./first-conversation.ts";
 import { History } from "./history.ts";
 import { Identity } from "./identity.ts";
 import { ImageBucket, ImageFolder, type ImageStore } from "./image-store.ts";
+import { KafkaClients } from "./kafka.ts";
 import { Limits } from "./limits.ts";
 import { Lookups } from "./lookups.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { Notices } from "./notices.ts";
 import { Presence } from "./presence.ts";
+import { purgeOutbox, Relay } from "./relay.ts";
 import { Requests } from "./requests.ts";
 import { rest } from "./rest.ts";
 import { RoomList } from "./room-list.ts";
@@ -28,6 +32,11 @@ import { type ConversationsSettings, checkSettings, conversationsSection } from 
 
 /** Between two looks for tokens that ended. */
 const SWEEP_INTERVAL = 1_000;
+/** Between two looks for old domain events. */
+const PURGE_INTERVAL = 600_000;
+/** Between two looks for new domain events, and for a consumer that has given up. */
+const RELAY_INTERVAL = 250;
+const CONSUMER_INTERVAL = 1_000;
 /** Milliseconds by which the clocks of issuers may differ (V-2.2). */
 const LEEWAY = 30_000;
 
@@ -85,6 +94,12 @@ function build(core: Core<ConversationsSettings>): Surface {
   );
   const domain = new Conversations({ rooms, writer, seenMarks, companions, notices, counters });
 
+  const auctions = new Auctions(
+    { admission, lookups, counters },
+    core.keep("auction namespaces", () => new Map<string, Namespace>()),
+  );
+  const kafka = kafkaOf(core, { auctions, counters });
+
   return {
     rest: rest({
       requests,
@@ -118,14 +133,44 @@ function build(core: Core<ConversationsSettings>): Surface {
         notices,
         limits,
         counters,
-        others: {},
+        others: auctions.namespaces,
       }),
     ],
-    tasks: [{ name: "end sockets of ended tokens", every: SWEEP_INTERVAL, run: () => admission.sweep(LEEWAY) }],
+    tasks: [
+      { name: "end sockets of ended tokens", every: SWEEP_INTERVAL, run: () => admission.sweep(LEEWAY) },
+      {
+        name: "purge the outbox",
+        every: PURGE_INTERVAL,
+        run: () =>
+          purgeOutbox({ database, clock }, { retention: settings.outboxRetentionDays, relayedOnly: kafka !== null }),
+      },
+      ...(kafka?.tasks ?? []),
+    ],
     async close() {
       await companions.close();
+      await kafka?.close();
     },
   };
+}
+
+/** What goes to and comes from Kafka; null where there is none (V-6.23). */
+function kafkaOf(
+  { settings, gateway, backplane, database, log }: Core<ConversationsSettings>,
+  { auctions, counters }: { auctions: Auctions; counters: Counters },
+) {
+  if (gateway.kafkaBrokers.length === 0) return null;
+  const clients = new KafkaClients(gateway.kafkaBrokers, log);
+  const producer = clients.producer(settings.kafkaTopic);
+  const relay = new Relay({ database, producer, counters, log }, { node: backplane.node });
+  const consumer = clients.consumer(settings.kafkaGroup, settings.auctionTopic, (value) => auctions.take(value));
+  const tasks: Task[] = [
+    { name: "relay domain events", every: RELAY_INTERVAL, run: () => relay.run() },
+    { name: "read auction results", every: CONSUMER_INTERVAL, run: () => consumer.run() },
+  ];
+  const close = async () => {
+    await Promise.all([relay.close(), consumer.close()]);
+  };
+  return { tasks, close };
 }
 
 function identityOf({ settings, clock }: Core<ConversationsSettings>): Identity {

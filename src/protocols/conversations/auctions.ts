@@ -1,0 +1,126 @@
+import type { Namespace } from "socket.io";
+import * as v from "valibot";
+import { type NamespaceDeclaration, namespace } from "../../socketio/endpoint.ts";
+import { type Admission, credential } from "./admission.ts";
+import type { Counters } from "./counters.ts";
+import { errors } from "./errors.ts";
+import type { Lookups } from "./lookups.ts";
+import { ID } from "./room-name.ts";
+
+export const AUCTION_RESULTS = "/v1/conversations/auction-result-events";
+export const AUCTION_RESULT_LISTS = "/v1/conversations/auction-result-list-events";
+
+/** Auctions one socket may listen to (V-4.24). */
+const MAX_AUCTIONS = 100;
+
+const number = v.fallback(v.nullable(v.union([v.number(), v.string()])), null);
+const text = v.fallback(v.nullable(v.union([v.string(), v.number()])), null);
+
+/** A result as it is in the topic, its names in camel case (V-6.22). */
+const Result = v.object({
+  id: v.union([v.number(), v.string()]),
+  type: text,
+  phaseId: number,
+  state: text,
+  bidsCount: number,
+  biddersCount: number,
+  winnerId: v.fallback(v.union([v.number(), v.string()]), 0),
+  currentPrice: number,
+  priceBidAutoHighest: number,
+  timeStart: text,
+  timeEnd: text,
+  isSold: v.fallback(
+    v.pipe(
+      v.union([v.number(), v.boolean()]),
+      v.transform((sold) => (sold ? 1 : 0)),
+    ),
+    0,
+  ),
+});
+
+/** A value of the topic. */
+const Value = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.record(v.string(), v.unknown()),
+  v.transform((given) => Object.fromEntries(Object.entries(given).map(([name, value]) => [camelCase(name), value]))),
+  Result,
+);
+
+/** Which auctions a socket listens to. */
+interface Listener {
+  readonly auctions: readonly string[];
+}
+
+/** Hands auction results to the sockets that asked for them (V-4.24, V-5.12). */
+export class Auctions {
+  readonly #parts: {
+    readonly admission: Admission;
+    readonly lookups: Lookups;
+    readonly counters: Counters;
+  };
+  readonly #namespaces: Map<string, Namespace>;
+
+  /** `namespaces` outlive a reload of the code. */
+  constructor(
+    parts: { admission: Admission; lookups: Lookups; counters: Counters },
+    namespaces: Map<string, Namespace>,
+  ) {
+    this.#parts = parts;
+    this.#namespaces = namespaces;
+  }
+
+  /** The two namespaces by name. */
+  get namespaces(): Record<string, NamespaceDeclaration<never>> {
+    return {
+      [AUCTION_RESULTS]: this.#namespace(AUCTION_RESULTS),
+      [AUCTION_RESULT_LISTS]: this.#namespace(AUCTION_RESULT_LISTS),
+    };
+  }
+
+  /** Takes a value of the topic; what cannot be read is skipped and counted (V-6.24). */
+  async take(value: string): Promise<void> {
+    const { lookups, counters } = this.#parts;
+    const parsed = v.safeParse(Value, value);
+    if (!parsed.success) {
+      counters.unreadable.value++;
+      return;
+    }
+    const result = parsed.output;
+    const topic = topicOf(String(result.id));
+    this.#namespaces.get(AUCTION_RESULTS)?.to(topic).emit("new_auction_result", result);
+    const winner = String(result.winnerId);
+    const winnerName = winner === "0" || winner === "" ? "" : await lookups.userName(winner);
+    this.#namespaces
+      .get(AUCTION_RESULT_LISTS)
+      ?.to(topic)
+      .emit("new_auction_result", { ...result, winnerName });
+    counters.auctionResults.value++;
+  }
+
+  #namespace(name: string): NamespaceDeclaration<never> {
+    return namespace<Listener>({
+      mounted: (space) => {
+        this.#namespaces.set(name, space);
+      },
+      authenticate: (handshake) =>
+        this.#parts.admission.authenticateWith(handshake, () => {
+          const one = credential(handshake, "auction_id");
+          const auctions = one === undefined ? (credential(handshake, "auction_ids") ?? "").split(",") : [one];
+          const valid = auctions.length <= MAX_AUCTIONS && auctions.every((auction) => ID.test(auction));
+          if (!valid) throw errors.fault("INVALID_AUCTION");
+          return { auctions };
+        }),
+      async joined(peer) {
+        await peer.socket.join(peer.session.auctions.map(topicOf));
+      },
+      on: {},
+      numericNames: "unknown",
+      reservedNames: "close",
+    });
+  }
+}
+
+const topicOf = (auction: string) => `auction:${auction}`;
+
+const camelCase = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
