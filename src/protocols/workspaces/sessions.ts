@@ -75,6 +75,18 @@ export class Sessions {
     throw errors.fault("access_expired");
   }
 
+  /** Which session a refresh token belongs to, or belonged to. */
+  async ofRefreshToken(refreshToken: string): Promise<string | null> {
+    const hash = hashOf(refreshToken);
+    const [current] = await this.#orm.select({ id: sessions.id }).from(sessions).where(eq(sessions.refreshHash, hash));
+    if (current) return current.id;
+    const [retired] = await this.#orm
+      .select({ id: retiredTokens.sessionId })
+      .from(retiredTokens)
+      .where(eq(retiredTokens.refreshHash, hash));
+    return retired?.id ?? null;
+  }
+
   /**
    * Trades a pair for its successor (W-2.5..W-2.9). A refusal may have ended the session, which is then named, so that
    * its sockets can be closed.
