@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { freshPrefix, testRedis } from "../../support/redis.ts";
 import type { Client } from "./client.ts";
-import { draft, type Room, type Stage, Stages } from "./stage.ts";
+import { dig, draft, pageIn, type Room, type Stage, Stages } from "./stage.ts";
 
 const redis = await testRedis();
 const prefix = redis.available ? freshPrefix(redis.url) : null;
@@ -102,12 +102,13 @@ async function day(here: Stage, there: Stage): Promise<void> {
     data: [text, text],
     has_more: false,
   });
-  const newest = (await here.call(bob, "GET", `/messages?room_id=${id}&limit=1&created_at=-1`)).body.data[0];
-  expect(newest).toEqual(history.body.data[0]);
+  const last = await here.call(bob, "GET", `/messages?room_id=${id}&limit=1&created_at=-1`);
+  const newest = pageIn(last.body).data[0]!;
+  expect(newest).toEqual(pageIn(history.body).data[0]!);
   const mark = { last_message_id: newest._id, last_message_created_at: newest.created_at };
   seller.emit("seen_messages", { room_id: id, from: bob.id, to: ann.id, ...mark });
   expect(await buyer.next()).toEqual(["seen_messages", { room_id: id, from: bob.id, to: ann.id, ...mark }]);
-  const read = (await here.call(bob, "GET", list)).body.rooms[0];
+  const read = dig((await here.call(bob, "GET", list)).body, "rooms", 0);
   expect(read).toEqual(
     roomOfSeller(room, {
       online: true,

@@ -1,5 +1,6 @@
 import { setDefaultTimeout } from "bun:test";
 import { randomInt } from "node:crypto";
+import * as v from "valibot";
 import { signToken } from "../../../src/accounts/sign.ts";
 import { type Clock, systemClock } from "../../../src/clock.ts";
 import { conversations } from "../../../src/protocols/conversations/protocol.ts";
@@ -20,14 +21,30 @@ export interface Person {
   readonly token: string;
 }
 
+/** A JSON object of any shape. */
+export type Json = Readonly<Record<string, unknown>>;
+
+/** What stands deep in some JSON; undefined where the path ends before. */
+export function dig(json: unknown, ...path: (string | number)[]): unknown {
+  return path.reduce((value: unknown, key) => (value as Record<string, unknown> | undefined)?.[key], json);
+}
+
 /** An answer with its JSON body. */
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: bodies are looked into by tests alone, which compare them
-  readonly body: any;
+  readonly body: Json;
 }
+
+/** A page of messages. */
+const Page = v.object({
+  data: v.array(v.looseObject({ _id: v.string(), content: v.string(), created_at: v.string() })),
+  has_more: v.boolean(),
+});
+
+/** The page of messages in an answer. */
+export const pageIn = (body: unknown) => v.parse(Page, body);
 
 /** Somebody new, or with this id and these claims; the token is good for an hour. */
 export async function person(
@@ -85,7 +102,7 @@ export class Stage {
     });
     const text = await response.text();
     const json = response.headers.get("content-type")?.includes("json") && text !== "";
-    return { status: response.status, headers: response.headers, text, body: json ? JSON.parse(text) : undefined };
+    return { status: response.status, headers: response.headers, text, body: json ? JSON.parse(text) : {} };
   }
 
   /** A room of a new buyer and a new seller, made by REST. */
