@@ -57,7 +57,10 @@ const eventIds: Setting<EventIds> = {
 /** Section 9 of the contract. */
 export const fleetSection = section("FLEET", {
   root: flag(true, "Serve the client socket at / as well, to clients that send no token parameter."),
-  ingress: list("device,osmand,traccar", "Comma list of the doors for devices: device, osmand, traccar; none shuts all."),
+  ingress: list(
+    "device,osmand,traccar",
+    "Comma list of the doors for devices: device, osmand, traccar; none shuts all.",
+  ),
   origins: origins("*", "Comma list of allowed origins of browsers, or * for all."),
   restPrefixes: list("/ws", "Comma list of path prefixes of the user REST; /ws is always served."),
   osmandPort: integer(0, "A port of its own for the OsmAnd protocol, at /; 0 opens none.", { max: 65535 }),
@@ -113,6 +116,10 @@ export function checkSettings(settings: FleetSettings) {
   const unknown = settings.ingress.filter((door) => !doors.includes(door));
   if (unknown.length === 0) return [];
   return [
-    { setting: "FLEET_INGRESS", fault: `has no door ${unknown[0]}`, remedy: `choose among ${doors.join(", ")}, or none` },
+    {
+      setting: "FLEET_INGRESS",
+      fault: `has no door ${unknown[0]}`,
+      remedy: `choose among ${doors.join(", ")}, or none`,
+    },
   ];
 }

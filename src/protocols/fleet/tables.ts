@@ -38,7 +38,9 @@ export const units = schema.table("units", {
   reference: text("reference"),
   key: text("key"),
   pndKey: text("pnd_key"),
-  osmandSpeed: text("osmand_speed", { enum: ["kn", "ms", "kmh"] }).notNull().default("kn"),
+  osmandSpeed: text("osmand_speed", { enum: ["kn", "ms", "kmh"] })
+    .notNull()
+    .default("kn"),
   disabled: boolean("disabled").notNull().default(false),
   /** `device.id` of Traccar, which its command API asks for (F-12.7). */
   traccarId: bigint("traccar_id", { mode: "number" }),
@@ -75,7 +77,12 @@ export const sessions = schema.table(
 
 export const apiTokens = schema.table(
   "api_tokens",
-  { id: uuid("id").primaryKey(), user: user(), hash: text("hash").notNull().unique(), createdAt: moment("created_at").notNull() },
+  {
+    id: uuid("id").primaryKey(),
+    user: user(),
+    hash: text("hash").notNull().unique(),
+    createdAt: moment("created_at").notNull(),
+  },
   (table) => [index().on(table.user)],
 );
 
@@ -150,7 +157,11 @@ export const messages = schema.table(
     createdAt: moment("created_at").notNull(),
     changedAt: moment("changed_at").notNull(),
   },
-  (table) => [unique().on(table.uid, table.user, table.guid), index().on(table.uid, table.txs), index().on(table.createdAt)],
+  (table) => [
+    unique().on(table.uid, table.user, table.guid),
+    index().on(table.uid, table.txs),
+    index().on(table.createdAt),
+  ],
 );
 
 /** What drivers' apps have sent, by the name they gave it (F-6.4). */

@@ -1,0 +1,154 @@
+import * as v from "valibot";
+import type { Backplane } from "../../../backplane/backplane.ts";
+import type { Channel } from "../../../rawsocket/endpoint.ts";
+import type { Window } from "../client/session.ts";
+import { closes } from "../errors.ts";
+
+/** What is at the far end of a link: the unit's tracker, or its driver's app. */
+export type Role = "tracker" | "pnd";
+
+/** A unit's device, connected. */
+export interface Link {
+  readonly uid: number;
+  readonly role: Role;
+  /** When it came; of two links of a unit and role the later one stays. */
+  readonly since: number;
+}
+
+/** What is known of one device socket. Plain data: it outlives a reload of the code. */
+export interface DeviceSession {
+  link: Link | null;
+  readonly faults: Window;
+}
+
+export type DeviceChannel = Channel<DeviceSession>;
+
+/** Device links of all nodes; members are `role:uid`. */
+const SET = "fleet:links";
+const TOPIC = "fleet:links";
+
+/** Units whose links have to end, by uid. */
+const ENDED = "fleet:ended";
+
+const Arrival = v.object({
+  uid: v.number(),
+  role: v.picklist(["tracker", "pnd"]),
+  since: v.number(),
+  channel: v.string(),
+});
+
+/** Which device is linked where (F-6.8, F-6.9, F-12.31). */
+export class Links {
+  readonly #backplane: Backplane;
+  /** The links of this node. */
+  readonly #here: Map<string, DeviceChannel>;
+  readonly #stops: readonly (() => void)[];
+
+  constructor(backplane: Backplane, here: Map<string, DeviceChannel>) {
+    this.#backplane = backplane;
+    this.#here = here;
+    this.#stops = [
+      backplane.topics.subscribe(TOPIC, (message) => {
+        const { uid, role, since, channel } = v.parse(Arrival, JSON.parse(String(message)));
+        this.#replace(uid, role, since, channel);
+      }),
+      backplane.topics.subscribe(ENDED, (uid) => this.#end(Number(uid))),
+    ];
+  }
+
+  /** Makes a channel the link of its unit and role; an older one, wherever it is, is closed with 4409. */
+  async enter(channel: DeviceChannel, link: Link): Promise<void> {
+    const { uid, role, since } = link;
+    const member = memberOf(uid, role);
+    await this.#backplane.presence.join(SET, member, channel.id, { data: String(since) });
+    if (!channel.open) {
+      await this.#backplane.presence.leave(SET, member, channel.id);
+      return;
+    }
+    this.#replace(uid, role, since, channel.id);
+    channel.session.link = link;
+    this.#here.set(member, channel);
+    this.#backplane.topics.publish(TOPIC, JSON.stringify({ uid, role, since, channel: channel.id }));
+  }
+
+  /** The channel is no link any more. */
+  async leave(channel: DeviceChannel): Promise<Link | null> {
+    const { link } = channel.session;
+    if (!link) return null;
+    const member = memberOf(link.uid, link.role);
+    channel.session.link = null;
+    if (this.#here.get(member) === channel) this.#here.delete(member);
+    await this.#backplane.presence.leave(SET, member, channel.id);
+    return link;
+  }
+
+  /** The link on this node, if it is here. */
+  here(uid: number, role: Role): DeviceChannel | null {
+    const channel = this.#here.get(memberOf(uid, role));
+    return channel?.open ? channel : null;
+  }
+
+  /** Where the unit's link is: this node is asked first, so that a backplane that is away does not cut what is here. */
+  async find(uid: number, role: Role): Promise<{ readonly node: string } | null> {
+    if (this.here(uid, role)) return { node: this.#backplane.node };
+    const found = await this.#backplane.presence.list(SET, memberOf(uid, role));
+    return found.sort((a, b) => Number(b.data) - Number(a.data))[0] ?? null;
+  }
+
+  /** Every linked unit of a role, over all nodes. */
+  async all(): Promise<{ uid: number; role: Role }[]> {
+    return (await this.#backplane.presence.list(SET)).map(({ member }) => linkOf(member));
+  }
+
+  /** Called on one living node when a link ended with its node, and on its own node when it was restored. */
+  onChange(listener: (uid: number, role: Role) => void): () => void {
+    const heard = (set: string, { member }: { member: string }) => {
+      if (set !== SET) return;
+      const { uid, role } = linkOf(member);
+      listener(uid, role);
+    };
+    const stops = [this.#backplane.presence.onLost(heard), this.#backplane.presence.onRestored(heard)];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  }
+
+  /** Ends the links of a unit on every node: it was removed or disabled. */
+  end(uid: number): void {
+    this.#end(uid);
+    this.#backplane.topics.publish(ENDED, String(uid));
+  }
+
+  /** The units that are linked here. */
+  uidsHere(): number[] {
+    return [...this.#here.values()].flatMap(({ session }) => session.link?.uid ?? []);
+  }
+
+  count(role: Role): number {
+    return [...this.#here.keys()].filter((member) => member.startsWith(`${role}:`)).length;
+  }
+
+  close(): void {
+    for (const stop of this.#stops) stop();
+  }
+
+  #end(uid: number): void {
+    const { code, reason } = closes.refused;
+    for (const role of ["tracker", "pnd"] as const) this.here(uid, role)?.close(code, reason);
+  }
+
+  #replace(uid: number, role: Role, since: number, channel: string): void {
+    const known = this.#here.get(memberOf(uid, role));
+    if (!known || known.id === channel) return;
+    const own = known.session.link?.since ?? 0;
+    if (own > since || (own === since && known.id > channel)) return;
+    known.close(closes.replaced.code, closes.replaced.reason);
+  }
+}
+
+const memberOf = (uid: number, role: Role) => `${role}:${uid}`;
+
+function linkOf(member: string): { uid: number; role: Role } {
+  const [role, uid] = member.split(":");
+  return { uid: Number(uid), role: role as Role };
+}

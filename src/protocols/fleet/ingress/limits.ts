@@ -1,0 +1,32 @@
+import type { Loc } from "../record.ts";
+
+const YEAR_2000 = Date.UTC(2000, 0, 1);
+
+/** What a record must keep to whatever door it comes through (F-8.8). */
+export class RecordLimits {
+  readonly #maxFuture: number;
+
+  /** `maxFuture`: milliseconds a record may lie ahead of its reception. */
+  constructor(maxFuture: number) {
+    this.#maxFuture = maxFuture;
+  }
+
+  /** Why a record is refused; null when it is not. */
+  fault(tmx: number, { lat, lon }: Loc, now: number): "bad-position" | "bad-time" | null {
+    if (!(Math.abs(lat) <= 90 && Math.abs(lon) <= 180)) return "bad-position";
+    return this.timeFault(tmx, now);
+  }
+
+  timeFault(tmx: number, now: number): "bad-time" | null {
+    return tmx >= YEAR_2000 && tmx <= now + this.#maxFuture ? null : "bad-time";
+  }
+}
+
+/** What tells records of one instant apart (F-6.4): nothing, unless device time or index say more than the time does. */
+export function partOf(
+  tmx: number,
+  { deviceTime, index }: { deviceTime?: number | undefined; index?: number | undefined },
+): string {
+  const time = deviceTime === undefined || deviceTime === tmx ? "" : String(deviceTime);
+  return index === undefined ? time : `${time}#${index}`;
+}
