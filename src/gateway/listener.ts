@@ -8,8 +8,12 @@ import type { ConnectionLimits } from "./limits.ts";
 import type { SocketMount } from "./mounts.ts";
 import { notTaken, type RestMount, restApp } from "./rest.ts";
 
-/** Largest request body and frame of any protocol; each enforces its own smaller limit while reading. */
-const MAX_BODY_BYTES = 16 * 1024 * 1024;
+/**
+ * Bun's own limit on bodies is out of the way: it would answer in its own words, and leave the session of a poll alive.
+ * Each route has a limit, enforced while reading; of a body that nobody reads Bun keeps next to nothing.
+ */
+const MAX_BODY_BYTES = Number.MAX_SAFE_INTEGER;
+/** Largest frame of any protocol; each enforces its own smaller limit. */
 const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 /** Where Bun itself cuts a slow reader off; protocols look at their own smaller limits before. */
 const MAX_OUTBOX_BYTES = 8 * 1024 * 1024;

@@ -32,7 +32,7 @@ export function rest(parts: RestParts): RestSurface {
     routes: [pinRoute(parts), ...(logins ? accountRoutes(parts, logins) : [])],
     cors: parts.cors,
     onError,
-    onWrongMethod: () => Response.json({ detail: "Method Not Allowed" }, { status: 405 }),
+    onWrongMethod: () => answer({ detail: "Method Not Allowed" }, 405),
   };
 }
 
@@ -47,7 +47,7 @@ function pinRoute({ identity, rooms, limits, backplane, pinRate }: RestParts): R
       if (!backplane.up) throw errors.fault("service_unavailable");
       await limits.spend("pin", user.account, { max: pinRate, window: 1000 });
       const room = await rooms.open(user.account);
-      return Response.json({ room_id: room.pin }, { headers: { "cache-control": "no-store" } });
+      return answer({ room_id: room.pin });
     },
   };
 }
@@ -73,7 +73,7 @@ function accountRoutes({ accounts, limits }: RestParts, logins: Logins): Route[]
     path,
     async handler(context) {
       const { token } = await logins.accessToken(await signIn(context, read));
-      return secretAnswer({ access_token: token, token_type: "bearer" });
+      return answer({ access_token: token, token_type: "bearer" });
     },
   });
   return [
@@ -85,8 +85,7 @@ function accountRoutes({ accounts, limits }: RestParts, logins: Logins): Route[]
         const { username, password } = await jsonBody(context, Credentials);
         const account = await logins.register(username, password);
         const created_at = utc(account.createdAt.getTime());
-        const body = { user_id: account.number, username, password: "********", created_at };
-        return Response.json(body, { status: 201 });
+        return answer({ user_id: account.number, username, password: "********", created_at }, 201);
       },
     },
     {
@@ -94,7 +93,7 @@ function accountRoutes({ accounts, limits }: RestParts, logins: Logins): Route[]
       path: "/user/generate",
       async handler(context) {
         await limits.spend("suggestion", context.env.address, quotas.suggestion);
-        return Response.json({ username: await suggestName(accounts) });
+        return answer({ username: await suggestName(accounts) });
       },
     },
     plainLogin("/login", jsonBody),
@@ -102,7 +101,7 @@ function accountRoutes({ accounts, limits }: RestParts, logins: Logins): Route[]
     {
       method: "POST",
       path: "/login/v2",
-      handler: async (context) => secretAnswer(await logins.open(await signIn(context, jsonBody))),
+      handler: async (context) => answer(await logins.open(await signIn(context, jsonBody))),
     },
     {
       method: "POST",
@@ -110,26 +109,26 @@ function accountRoutes({ accounts, limits }: RestParts, logins: Logins): Route[]
       async handler(context) {
         await limits.spend("refresh", context.env.address, quotas.refresh);
         const { refresh_token } = await jsonBody(context, RefreshRequest);
-        return secretAnswer(await logins.refresh(refresh_token));
+        return answer(await logins.refresh(refresh_token));
       },
     },
   ];
 }
 
-/** Tokens do not belong into a cache. */
-const secretAnswer = (body: object) => Response.json(body, { headers: { "cache-control": "no-store" } });
+/** PINs and tokens do not belong into a cache, nor do errors: a 404 or 405 may be kept unless it says so. */
+function answer(body: object, status = 200, headers: Record<string, string> = {}): Response {
+  return Response.json(body, { status, headers: { "cache-control": "no-store", ...headers } });
+}
 
 /** Any error as an answer: the application's under `details`, limits, bodies and faults under `detail` (section 3). */
 function onError(error: unknown): Response {
   if (error instanceof InvalidBody) {
     const [only, ...more] = error.faults;
-    return Response.json({ detail: more.length === 0 ? only : error.faults }, { status: 400 });
+    return answer({ detail: more.length === 0 ? only : error.faults }, 400);
   }
-  if (error instanceof BodyTooLarge) return Response.json({ detail: "Request Entity Too Large" }, { status: 413 });
+  if (error instanceof BodyTooLarge) return answer({ detail: "Request Entity Too Large" }, 413);
   const fault = publicFault(error);
-  if (!fault) return Response.json({ detail: "Internal Server Error" }, { status: 500 });
-  if (fault.code !== "rate_limit_exceeded")
-    return Response.json({ details: details(fault) }, { status: fault.row.status });
-  const headers = { "retry-after": String(fault.retryAfter ?? 1) };
-  return Response.json({ detail: details(fault) }, { status: fault.row.status, headers });
+  if (!fault) return answer({ detail: "Internal Server Error" }, 500);
+  if (fault.code !== "rate_limit_exceeded") return answer({ details: details(fault) }, fault.row.status);
+  return answer({ detail: details(fault) }, fault.row.status, { "retry-after": String(fault.retryAfter ?? 1) });
 }

@@ -177,6 +177,22 @@ describe("section 8", () => {
     await lives(fine);
   });
 
+  test("T-7.6 T-8.16 a body of any announced size gets 413 in the form of its path, and ends the session", async () => {
+    const polling = await RawPolling.open(stage.url, { token: person.token });
+    await polling.send("40");
+    const { pathname, search } = new URL(polling.address);
+    for (const [path, body] of [
+      [pathname + search, ""],
+      ["/login", '{"detail":"Request Entity Too Large"}'],
+    ] as const) {
+      const answer = await rawAnswer(`POST ${path}`, "content-length: 1000000000");
+      expect([path, answer.split("\r\n", 1)[0]]).toEqual([path, "HTTP/1.1 413 Payload Too Large"]);
+      expect(answer.toLowerCase()).toContain("access-control-allow-origin: *");
+      expect(answer.split("\r\n\r\n")[1]).toBe(body);
+    }
+    while ((await polling.poll()) !== null);
+  });
+
   test("T-8.12 CONNECT with any payload and no token is refused in three packets", async () => {
     for (const payload of ['{"a":1}', "[]", '"x"', "7"]) {
       const raw = await RawSocket.open(stage.url);
@@ -261,6 +277,12 @@ describe("section 8", () => {
 
 /** The answer to a polling handshake with these header lines, written as they are. */
 async function rawSession(lines: string): Promise<{ status: number; sid: string }> {
+  const text = await rawAnswer(`GET ${PATH}?EIO=4&transport=polling`, lines);
+  return { status: Number(text.split(" ")[1]), sid: /"sid":"([^"]+)"/.exec(text)?.[1] ?? "" };
+}
+
+/** The answer to a request whose header lines are as given, as far as it came with the first error or session id. */
+async function rawAnswer(request: string, lines: string): Promise<string> {
   const { hostname, port } = new URL(stage.url);
   const socket = connect({ host: hostname, port: Number(port) });
   let text = "";
@@ -272,10 +294,10 @@ async function rawSession(lines: string): Promise<{ status: number; sid: string 
     socket.on("close", () => resolve());
     socket.on("error", () => resolve());
   });
-  socket.write(`GET ${PATH}?EIO=4&transport=polling HTTP/1.1\r\nhost: test\r\nconnection: close\r\n${lines}\r\n\r\n`);
+  socket.write(`${request} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n${lines}\r\n\r\n`);
   await done;
   socket.destroy();
-  return { status: Number(text.split(" ")[1]), sid: /"sid":"([^"]+)"/.exec(text)?.[1] ?? "" };
+  return text;
 }
 
 const rawStatus = async (lines: string) => (await rawSession(lines)).status;

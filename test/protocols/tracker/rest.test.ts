@@ -33,6 +33,8 @@ describe("PINs", () => {
   test("T-3.1 T-3.10 refusals have the form of applications", async () => {
     const answer = await stage.call("GET", "/track/generate-pin", undefined, { authorization: "Bearer forged" });
     expect(shown(answer)).toEqual([401, application("invalid_credentials", "Invalid credentials")]);
+    // A 404 without it may be kept by a cache.
+    expect(answer.headers.get("cache-control")).toBe("no-store");
   });
 
   test("T-3.25 T-3.11 TRACKER_PIN_RATE per second and user", async () => {
@@ -179,6 +181,7 @@ describe("every error is JSON", () => {
       const answer = await stage.call(method, path);
       expect([path, ...shown(answer)]).toEqual([path, 405, { detail: "Method Not Allowed" }]);
       expect(answer.headers.get("allow")?.split(", ")).toContain(allowed);
+      expect(answer.headers.get("cache-control")).toBe("no-store");
     }
   });
 
