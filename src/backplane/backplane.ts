@@ -23,6 +23,11 @@ export interface Backplane {
 /** The shared store cannot be reached. Nothing was changed as far as this node can know. */
 export class BackplaneUnavailable extends Error {
   override readonly name = "BackplaneUnavailable";
+
+  /** By name: under `bun --hot` this class is made anew while the backplane that throws it lives on. */
+  static override [Symbol.hasInstance](value: unknown): value is BackplaneUnavailable {
+    return value instanceof Error && value.name === "BackplaneUnavailable";
+  }
 }
 
 /** A message of another node. */

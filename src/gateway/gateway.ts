@@ -18,6 +18,10 @@ import { InternalListener } from "./internal.ts";
 import { ConnectionLimits } from "./limits.ts";
 import { Listener } from "./listener.ts";
 import { Patch } from "./patch.ts";
+import { TaskRunner } from "./tasks.ts";
+
+/** Milliseconds between two purges of expired logins. */
+const PURGE_LOGINS = 60 * 60 * 1000;
 
 /** What a gateway is made of. */
 export interface GatewayOptions {
@@ -44,6 +48,7 @@ export class Gateway {
     accounts: Accounts;
     limits: ConnectionLimits;
   };
+  readonly #upkeep: TaskRunner;
   #stopping: Promise<number> | null = null;
 
   private constructor(options: GatewayOptions & { clock: Clock }, database: Database, backplane: Backplane) {
@@ -55,6 +60,7 @@ export class Gateway {
     this.#database = database;
     this.#backplane = backplane;
     this.#core = { clock, metrics, database, backplane, accounts: createAccounts(database, { clock }), limits };
+    this.#upkeep = new TaskRunner(clock, log);
     this.#listener = new Listener({
       limits,
       log,
@@ -86,6 +92,9 @@ export class Gateway {
       await gateway.reload(options.protocols);
       gateway.#internal.listen(settings.internalHost, settings.internalPort);
       gateway.#listener.listen(settings.host, settings.port);
+      const { sessions } = gateway.#core.accounts;
+      const purge = async () => void (await sessions.purgeExpired());
+      gateway.#upkeep.start([{ name: "purge expired logins", every: PURGE_LOGINS, run: purge }]);
       return gateway;
     } catch (error) {
       await Promise.allSettled(stores.map((store) => (store.status === "fulfilled" ? store.value.close() : undefined)));
@@ -162,6 +171,7 @@ export class Gateway {
       deadline - 500,
       clock,
     );
+    await this.#upkeep.stop();
     for (const patch of patches) await patch.close();
     await this.#listener.stop(true);
     await this.#backplane.close();
