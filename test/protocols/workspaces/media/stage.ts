@@ -8,7 +8,12 @@ import type { Database } from "../../../../src/database/database.ts";
 import { createMetrics } from "../../../../src/observe/metrics.ts";
 import type { Grant, MediaServerState, MediaServers } from "../../../../src/protocols/workspaces/media/media.ts";
 import { openMedia } from "../../../../src/protocols/workspaces/media/open.ts";
-import { mediaGrants, mediaHostings } from "../../../../src/protocols/workspaces/media/tables.ts";
+import {
+  mediaGrants,
+  mediaHostings,
+  mediaRooms,
+  mediaServers,
+} from "../../../../src/protocols/workspaces/media/tables.ts";
 import { Seal } from "../../../../src/protocols/workspaces/seal.ts";
 import { type WorkspacesSettings, workspacesSection } from "../../../../src/protocols/workspaces/settings.ts";
 import { channels, connections, users, workspaces } from "../../../../src/protocols/workspaces/tables.ts";
@@ -170,7 +175,7 @@ export class Stage {
   async leave({ socketId, grant }: Person, node = this.node): Promise<void> {
     await this.forget(socketId);
     node.leave(grant.id);
-    await this.settled();
+    await this.ended(grant);
   }
 
   /** Removes a connection without a word to media. */
@@ -178,20 +183,47 @@ export class Stage {
     await this.database.orm.delete(connections).where(eq(connections.id, socketId));
   }
 
+  async deleteChannel(channelId: string): Promise<void> {
+    await this.database.orm.delete(channels).where(eq(channels.id, channelId));
+  }
+
+  /** Resolves when the tokens of a grant are removed. */
+  async ended({ id }: Grant): Promise<void> {
+    while ((await this.grants()).some((row) => row.id === id)) await Bun.sleep(10);
+    await this.settled();
+  }
+
+  /** Resolves when all nodes hold a server to be down. */
+  async down({ url }: TestJanus): Promise<void> {
+    const isUp = async () => {
+      const [row] = await this.database.orm.select().from(mediaServers).where(eq(mediaServers.url, url));
+      return row?.downSince === null;
+    };
+    while (await isUp()) await Bun.sleep(10);
+  }
+
+  /** Resolves when nothing of a channel is on record with any server. */
+  async empty(channelId: string): Promise<void> {
+    const its = (row: { channelId: string }) => row.channelId === channelId;
+    while ((await this.grants()).some(its) || (await this.hostings()).some(its)) await Bun.sleep(10);
+  }
+
   /** Resolves when no node is at removing anything. */
   async settled(): Promise<void> {
-    for (;;) {
-      const grants = await this.database.orm.select().from(mediaGrants);
-      const hostings = await this.database.orm.select().from(mediaHostings);
-      const leased = (until: Date | null) => until !== null && until.getTime() > this.clock.now();
-      if (!grants.some((row) => leased(row.leasedUntil)) && !hostings.some((row) => leased(row.leasedUntil))) return;
-      await Bun.sleep(10);
-    }
+    const leased = ({ leasedUntil }: { leasedUntil: Date | null }) => (leasedUntil?.getTime() ?? 0) > this.clock.now();
+    while ((await this.grants()).some(leased) || (await this.hostings()).some(leased)) await Bun.sleep(10);
   }
 
   /** Rows of tokens, those of grants that ended included. */
   grants() {
     return this.database.orm.select().from(mediaGrants);
+  }
+
+  /** The number of a channel's rooms and their secret. */
+  async roomOf(channelId: string): Promise<{ room: number; secret: string }> {
+    const [row] = await this.database.orm.select().from(mediaRooms).where(eq(mediaRooms.channelId, channelId));
+    if (!row) throw new Error("the channel never had rooms");
+    return { room: row.room, secret: this.seal.open(row.secret) };
   }
 
   /** Rows of rooms on servers. */

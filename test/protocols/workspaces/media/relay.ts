@@ -1,0 +1,65 @@
+import type { TestJanus } from "../../../support/janus.ts";
+
+/** A request that went through. */
+export interface Relayed {
+  /** Of the API: `create`, `message`, `add_token` and so on. */
+  readonly janus: string;
+  readonly body: Record<string, unknown>;
+  readonly token: string | undefined;
+}
+
+/** What stands between nodes and a Janus, so that a test sees what is asked, and can spoil some of it. */
+export interface Relay {
+  /** A Janus to be named in settings: its API is reached through here. */
+  readonly janus: TestJanus;
+  readonly requests: readonly Relayed[];
+  /** What was asked since the last call of this, by its request or its kind. */
+  asked(): string[];
+  /** From now on requests this is true for get HTTP 500 and never reach the server; null ends that. */
+  spoil(which: ((request: Relayed) => boolean | Promise<boolean>) | null): void;
+  close(): Promise<void>;
+}
+
+export function startRelay(janus: TestJanus): Relay {
+  const requests: Relayed[] = [];
+  let seen = 0;
+  let spoiled: ((request: Relayed) => boolean | Promise<boolean>) | null = null;
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    idleTimeout: 60,
+    async fetch(request) {
+      const { pathname, search } = new URL(request.url);
+      const target = pathname.startsWith("/admin") ? new URL(janus.adminUrl) : new URL(janus.url);
+      // Clients wait for events by GET; nodes never do.
+      if (request.method === "GET") return fetch(`${target.origin}${pathname}${search}`, { keepalive: false });
+      const text = await request.text();
+      const parsed = JSON.parse(text) as { janus: string; body?: Record<string, unknown>; token?: string };
+      const relayed = { janus: parsed.janus, body: parsed.body ?? {}, token: parsed.token };
+      requests.push(relayed);
+      if (await spoiled?.(relayed)) return new Response("spoiled", { status: 500 });
+      try {
+        const response = await fetch(`${target.origin}${pathname}`, { method: "POST", keepalive: false, body: text });
+        return new Response(await response.text(), { status: response.status });
+      } catch {
+        return new Response("Janus is away", { status: 502 });
+      }
+    },
+  });
+  const origin = `http://127.0.0.1:${server.port}`;
+  return {
+    janus: { ...janus, url: `${origin}/janus`, adminUrl: `${origin}/admin` },
+    requests,
+    asked() {
+      const fresh = requests.slice(seen);
+      seen = requests.length;
+      return fresh.map(({ janus, body }) => (typeof body.request === "string" ? body.request : janus));
+    },
+    spoil(which) {
+      spoiled = which;
+    },
+    async close() {
+      await server.stop(true);
+    },
+  };
+}
