@@ -72,8 +72,12 @@ export class Socket {
     return this.until((frame) => frame.params?.type === type);
   }
 
-  /** Frames that have come and were not asked for. */
-  rest(): Frame[] {
+  /** Frames that the server has sent by now and were not asked for. */
+  async rest(): Promise<Frame[]> {
+    // Its pong comes after all it has sent before.
+    const ponged = new Promise((resolve) => this.ws.addEventListener("pong" as "message", resolve, { once: true }));
+    (this.ws as unknown as { ping(): void }).ping();
+    await ponged;
     const frames = this.texts.slice(this.#read).map((text) => JSON.parse(text) as Frame);
     this.#read = this.texts.length;
     return frames;
