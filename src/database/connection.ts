@@ -83,7 +83,7 @@ export class Connection {
 
   /** Sends a statement. Rejects as {@link statementError} has it; without an answer in time the connection is broken. */
   async send(statement: Statement, asValues = false): Promise<Answer> {
-    if (this.#broken) throw new DatabaseUnavailable("the connection to the database is lost");
+    if (this.#broken) throw new DatabaseUnavailable("the connection to the database is lost", { unsent: true });
     const { promise: lost, reject: lose } = Promise.withResolvers<never>();
     const giveUp = () => lose(new DatabaseUnavailable("the database does not answer"));
     const timer = this.#patience === undefined ? undefined : setTimeout(giveUp, this.#patience);
@@ -95,8 +95,11 @@ export class Connection {
     } catch (error) {
       const reason = statementError(error);
       // Some of these a connection survives; a new one costs less than to tell them apart.
-      if (reason instanceof DatabaseUnavailable) this.destroy();
-      throw reason;
+      if (!(reason instanceof DatabaseUnavailable)) throw reason;
+      // A server speaks first: before it has, a client only introduces itself.
+      const unsent = !this.#socket?.bytesRead;
+      this.destroy();
+      throw unsent ? new DatabaseUnavailable(reason.message, { cause: reason.cause, unsent }) : reason;
     } finally {
       clearTimeout(timer);
     }

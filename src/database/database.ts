@@ -31,6 +31,13 @@ export interface Database {
 /** The store cannot be reached, told apart from an error in a statement. */
 export class DatabaseUnavailable extends Error {
   override readonly name = "DatabaseUnavailable";
+  /** True when the statement was surely never given to the store; else it may have been, or may still be, carried out. */
+  readonly unsent: boolean;
+
+  constructor(message: string, options: { cause?: unknown; unsent?: boolean } = {}) {
+    super(message, options);
+    this.unsent = options.unsent ?? false;
+  }
 
   /** By name: under `bun --hot` this class is made anew while the store that throws it lives on. */
   static override [Symbol.hasInstance](value: unknown): value is DatabaseUnavailable {

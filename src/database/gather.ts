@@ -79,7 +79,7 @@ export function gather<Row, Result>(options: GatherOptions<Row, Result>): (row: 
   return async (row) => {
     // The statement runs outside the caller's transaction, which could not wait for it.
     refuseInsideTransaction();
-    if (queued >= maxQueued) throw new DatabaseUnavailable("too many rows wait to be written");
+    if (queued >= maxQueued) throw new DatabaseUnavailable("too many rows wait to be written", { unsent: true });
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     queue.push({ row, resolve, reject });
     queued += weight(row);

@@ -25,7 +25,7 @@ export class Pool {
       permits: size,
       maxWaiting,
       patience,
-      refusal: () => new DatabaseUnavailable("too many statements wait for the database"),
+      refusal: () => new DatabaseUnavailable("too many statements wait for the database", { unsent: true }),
     });
   }
 
@@ -49,7 +49,7 @@ export class Pool {
   /** Throws when the caller may not use the database now: it is closed, or the caller has a transaction open. */
   admit(): void {
     refuseInsideTransaction();
-    if (this.#closed) throw new DatabaseUnavailable("the database is closed");
+    if (this.#closed) throw new DatabaseUnavailable("the database is closed", { unsent: true });
   }
 
   /** Lets work under way end, for five seconds at most, and closes every connection. */
@@ -66,7 +66,7 @@ export class Pool {
     if (!connection) {
       const { error: cause, at } = this.#failure;
       if (performance.now() - at < pause)
-        throw new DatabaseUnavailable("the database did not serve just now", { cause });
+        throw new DatabaseUnavailable("the database did not serve just now", { cause, unsent: true });
       connection = this.#connect();
     }
     this.#lent.add(connection);

@@ -17,7 +17,7 @@ export class Turns {
     permits: 1,
     maxWaiting,
     patience,
-    refusal: () => new DatabaseUnavailable("too many statements wait for the database"),
+    refusal: () => new DatabaseUnavailable("too many statements wait for the database", { unsent: true }),
   });
   #closed = false;
 
@@ -45,7 +45,7 @@ export class Turns {
 
   async #turn<T>(work: () => Promise<T>): Promise<T> {
     refuseInsideTransaction();
-    if (this.#closed) throw new DatabaseUnavailable("the embedded database is closed");
+    if (this.#closed) throw new DatabaseUnavailable("the embedded database is closed", { unsent: true });
     try {
       return await this.#turns.run(work);
     } catch (error) {

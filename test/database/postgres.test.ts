@@ -74,6 +74,23 @@ describe.skipIf(!postgresUrl)("a Postgres that is away", () => {
     await isBack();
   });
 
+  test("a statement that no server was given is told apart from one that was lost on its way", async () => {
+    const unsent = (work: Promise<unknown>) => work.then(Boolean, (error: DatabaseUnavailable) => error.unsent);
+    const lost = unsent(database.orm.execute(sql`select pg_sleep(60)`));
+    while ((await database.orm.execute(sleepers)).length === 0);
+    await network.stop();
+    expect(await lost).toBe(false);
+    // May still be given to a connection that is about to notice.
+    await statement().catch(() => {});
+    await Bun.sleep(250);
+    // Refused by the network, then by the pause after that.
+    expect([await unsent(statement()), await unsent(statement())]).toEqual([true, true]);
+    await network.listen(fresh.databaseUrl as string);
+    network.weather = "closing";
+    await Bun.sleep(250);
+    expect(await unsent(statement())).toBe(true);
+  });
+
   test("a server that shuts the connection down counts as away", async () => {
     await isAway(async () => database.orm.execute(sql`select pg_terminate_backend(pg_backend_pid())`));
     await works();

@@ -68,11 +68,11 @@ export class Journal {
         try {
           return outcome(await this.#write(draft), draft, lost);
         } catch (error) {
-          if (!lost && !(error instanceof DatabaseUnavailable)) throw error;
+          if (!lost && !(error instanceof DatabaseUnavailable && !error.unsent)) throw error;
           this.#doubted = true;
           lost = true;
         }
-      } else if (!lost) throw new DatabaseUnavailable("the database did not serve just now");
+      } else if (!lost) throw new DatabaseUnavailable("the database did not serve just now", { unsent: true });
       if (this.#clock.now() + RETRY > deadline) throw new OutcomeUnknown("the database was lost and did not come back");
       await new Promise<void>((resolve) => this.#clock.after(RETRY, resolve));
     }

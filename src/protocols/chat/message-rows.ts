@@ -1,5 +1,5 @@
 import { sql } from "drizzle-orm";
-import type { Orm } from "../../database/database.ts";
+import { DatabaseUnavailable, type Orm } from "../../database/database.ts";
 import { messages, rooms } from "./tables.ts";
 
 /** A message that is to be stored. `createdAt` is in epoch milliseconds. */
@@ -60,12 +60,16 @@ export async function insert(orm: Orm, drafts: readonly Draft[]): Promise<Writte
     written[row.turn] = { stored: { id, createdAt: drafts[row.turn]!.createdAt, participants } };
   }
   const others = drafts.flatMap((draft, turn) => (written[turn] ? [] : [{ draft, turn }]));
-  if (others.length > 0) {
+  if (others.length === 0) return written;
+  try {
     const found = await find(
       orm,
       others.map(({ draft }) => draft),
     );
     for (const [index, { turn }] of others.entries()) written[turn] = { found: found[index]! };
+  } catch (cause) {
+    // The messages are stored by now, so nobody may take them for unsent.
+    throw new DatabaseUnavailable("what was written could not be read", { cause });
   }
   return written;
 }
