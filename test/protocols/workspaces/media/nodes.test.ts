@@ -52,7 +52,7 @@ describe.skipIf(!janusAvailable || !available)("two gateways share media servers
     const person = await stage.enter(await stage.channel(), one);
     expect(await two.options(person.grant.id)).toEqual(person.grant.options);
     await stage.leave(person, two);
-    expect(JanusClient.open(person.grant.options)).rejects.toThrow("Unauthorized request");
+    await expect(JanusClient.open(person.grant.options)).rejects.toThrow("Unauthorized request");
   });
 
   test("coming on one node while the last one leaves on the other ends with working rooms", async () => {

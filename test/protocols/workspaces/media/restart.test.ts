@@ -100,7 +100,7 @@ describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () =>
     await janus.start();
     await stage.run(["probed", "restored", "cleaned up"]);
     await stage.ended(leaver.grant);
-    expect(rejoin(leaver)).rejects.toThrow("Unauthorized request");
+    await expect(rejoin(leaver)).rejects.toThrow("Unauthorized request");
     const observer = await Observer.open(janus);
     const own = [stayer.grant.options.channelAuthToken];
     expect(await observer.allowed(await stage.roomOf(channelId))).toEqual([own, own, own]);

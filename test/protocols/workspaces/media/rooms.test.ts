@@ -99,7 +99,7 @@ describe.skipIf(!janusAvailable)("rooms for media", () => {
     const stranger = { request: "create", room, secret: "another", admin_key: janus.keys.videoroom };
     await observer.message("videoroom", stranger);
 
-    expect(stage.enter(channelId)).rejects.toBeInstanceOf(MediaUnavailable);
+    await expect(stage.enter(channelId)).rejects.toBeInstanceOf(MediaUnavailable);
     await observer.message("videoroom", { ...stranger, request: "destroy" });
     const again = await stage.enter(channelId);
     const client = await JanusClient.open(again.grant.options);

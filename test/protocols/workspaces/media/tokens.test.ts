@@ -85,7 +85,7 @@ describe.skipIf(!janusAvailable)("tokens for media", () => {
     const { options } = leaver.grant;
     await stage.leave(leaver);
 
-    expect(JanusClient.open(options)).rejects.toThrow("Unauthorized request");
+    await expect(JanusClient.open(options)).rejects.toThrow("Unauthorized request");
     const rest = [stayer.grant.options.channelAuthToken];
     expect(await observer.allowed(await stage.roomOf(channelId))).toEqual([rest, rest, rest]);
     const other = await JanusClient.open(stayer.grant.options);
