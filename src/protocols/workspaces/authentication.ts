@@ -79,6 +79,12 @@ export class Authentication {
     }
   }
 
+  /** Makes a live socket a fresh connection again, after its own was given up by mistake (W-11.22). */
+  async resume(peer: WorkspacesPeer): Promise<void> {
+    const { identity } = peer.session;
+    if (identity) await this.#parts.connections.open(peer, { identity });
+  }
+
   /** Sockets whose session's newest token ended longer ago than they may outlive it (W-2.12, W-2.13). */
   async expired(): Promise<WorkspacesPeer[]> {
     const now = this.#parts.clock.now();

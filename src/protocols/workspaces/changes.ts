@@ -29,6 +29,11 @@ export class Changes {
     this.#backplane = parts.backplane;
   }
 
+  /** For reading outside a change. */
+  get orm(): Orm {
+    return this.#database.orm;
+  }
+
   /** Runs a change. Row locks are taken in the order user, channels by id, connections. */
   async run<T>(work: (change: Change) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {

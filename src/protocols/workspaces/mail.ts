@@ -1,3 +1,7 @@
+import { createTransport } from "nodemailer";
+import type { Log } from "../../observe/log.ts";
+import type { WorkspacesSettings } from "./settings.ts";
+
 /** A letter to somebody. */
 export interface Letter {
   readonly to: string;
@@ -29,3 +33,19 @@ export const letters = {
     text: `You are invited to ${workspace}. Open this link within a day to join:\n\n${base}/join/${code}\n`,
   }),
 };
+
+/** The mail hook, if there is a server to send by. */
+export function openMailer(settings: WorkspacesSettings, log: Log): Mailer | null {
+  const { smtpUrl, mailFrom } = settings;
+  if (smtpUrl === undefined) return null;
+  const transport = createTransport(smtpUrl);
+  return {
+    async send(letter) {
+      try {
+        await transport.sendMail({ from: mailFrom, ...letter });
+      } catch (error) {
+        log.warn({ error }, "a letter was not sent");
+      }
+    },
+  };
+}

@@ -87,6 +87,18 @@ export class People {
     return rows.map((row) => row.id);
   }
 
+  /** How much somebody may see of somebody else: those who share a workspace see each other, guests no e-mail (W-3.3). */
+  async seenBy(viewerId: string, id: string): Promise<"not" | "without e-mail" | "with e-mail"> {
+    const theirs = await this.workspacesOf(id);
+    if (theirs.length === 0) return "not";
+    const shared = await this.#orm
+      .select({ role: workspaceMembers.role })
+      .from(workspaceMembers)
+      .where(and(eq(workspaceMembers.userId, viewerId), inArray(workspaceMembers.workspaceId, theirs)));
+    if (shared.length === 0) return "not";
+    return shared.some(({ role }) => role !== "guest") ? "with e-mail" : "without e-mail";
+  }
+
   /** Changes a profile; throws the faults of an avatar that is none. */
   async update(id: string, { name, lang, avatarFileId }: ProfileChanges): Promise<void> {
     if (typeof avatarFileId === "string") await this.checkAvatar(id, avatarFileId);
