@@ -25,7 +25,7 @@ export interface AdmissionParts {
   /** Gives a grant back. */
   readonly leave: (grant: string) => void;
   /** A server did not answer. */
-  readonly away: (server: JanusServer) => void;
+  readonly away: (server: JanusServer, reason: unknown) => void;
 }
 
 /** A place in a conversation, on record before any server hears of it. */
@@ -74,7 +74,7 @@ export class Admission {
       await this.#introduce(place);
     } catch (error) {
       this.#parts.leave(pair.id);
-      if (error instanceof JanusAway) this.#parts.away(server);
+      if (error instanceof JanusAway) this.#parts.away(server, error);
       throw error;
     }
     return { id: pair.id, options: connectionOptions(server.addresses, hosting, pair) };
@@ -109,7 +109,7 @@ export class Admission {
       }
       if (!hosting) return null;
       const server = servers.get(hosting.server);
-      if (!server || !(await states.isUp(tx, hosting.server))) {
+      if (!server || !(await states.isUp(hosting.server, tx))) {
         throw new MediaUnavailable("the conversation's media server is down");
       }
       return { server, hosting, pair: await grants.add(tx, seat, hosting.server), fresh };

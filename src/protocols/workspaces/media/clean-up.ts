@@ -26,7 +26,7 @@ export interface CleanUpParts {
   readonly nodeTokens: NodeTokens;
   readonly log: Log;
   /** A server did not answer. */
-  readonly away: (server: JanusServer) => void;
+  readonly away: (server: JanusServer, reason: unknown) => void;
 }
 
 /** Takes from the servers what nobody needs any more: now if it can be, else later (W-10.13..W-10.15, W-10.18). */
@@ -134,15 +134,20 @@ export class CleanUp {
   ): Promise<boolean> {
     // Of a server that is no longer in the settings: kept on record for one that has it.
     if (!server) return false;
+    const { states, away, log } = this.#parts;
     try {
-      await work(server);
-      return true;
+      if (await states.isUp(server.addresses.url)) {
+        await work(server);
+        return true;
+      }
     } catch (error) {
-      this.#parts.log.warn({ error }, "media could not be cleaned up yet");
-      if (!(error instanceof JanusAway)) return false;
-      this.#parts.away(server);
-      await release();
-      return false;
+      if (!(error instanceof JanusAway)) {
+        log.warn({ error }, "media could not be cleaned up yet");
+        return false;
+      }
+      away(server, error);
     }
+    await release();
+    return false;
   }
 }

@@ -34,7 +34,7 @@ type Row = typeof mediaGrants.$inferSelect;
 /** Milliseconds a node has for removing a pair of tokens; then another one takes over. */
 const LEASE = 20_000;
 /** Milliseconds from the making of a grant until its connection must be known to hold it. */
-const YOUTH = 60_000;
+const YOUTH = 30_000;
 
 /** Tokens on record: those that work, and those that are to be removed (W-10.12, W-10.13). */
 export class Grants {

@@ -11,6 +11,7 @@ import {
   type Grant,
   type MediaParts,
   type MediaServers,
+  MediaUnavailable,
   noOptions,
   type Seat,
 } from "./media.ts";
@@ -55,7 +56,7 @@ export class JanusMedia implements MediaServers {
     this.#grants = new Grants(parts);
     const shared = { ...parts, servers: this.#servers, states, hostings: this.#hostings, grants: this.#grants };
     this.#watch = new Watch(shared);
-    const away = (server: JanusServer) => this.#watch.away(server);
+    const away = (server: JanusServer, reason: unknown) => this.#watch.away(server, reason);
     const restoration = new Restoration({ ...shared, away, failover: settings.janusFailover });
     this.#cleanUp = new CleanUp({ ...shared, away, nodeTokens: this.#nodeTokens });
     const leave = (grant: string) => this.leave(grant);
@@ -70,7 +71,7 @@ export class JanusMedia implements MediaServers {
   }
 
   async admit(seat: Seat): Promise<Grant> {
-    const { metrics } = this.#parts;
+    const { metrics, log } = this.#parts;
     const count = (result: string) => {
       metrics.counter("media_admissions", "Connections that asked for media.", { result }).value++;
     };
@@ -80,6 +81,10 @@ export class JanusMedia implements MediaServers {
       return grant;
     } catch (error) {
       count("refused");
+      // Without a cause it is known already: a server is down.
+      if (error instanceof MediaUnavailable && error.cause !== undefined) {
+        log.warn({ error: error.cause }, "media could not be prepared");
+      }
       throw error;
     }
   }

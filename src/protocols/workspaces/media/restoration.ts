@@ -10,7 +10,7 @@ import type { MediaServerState } from "./media.ts";
 import type { ServerStates } from "./server-states.ts";
 import { settle } from "./settle.ts";
 
-/** Conversations restored at a time. */
+/** Conversations looked at, or restored, at a time. */
 const BATCH = 10;
 
 export interface RestorationParts {
@@ -23,7 +23,7 @@ export interface RestorationParts {
   readonly grants: Grants;
   readonly tell: (socketId: string, userId: string, data: MediaServerState) => void;
   /** A server did not answer. */
-  readonly away: (server: JanusServer) => void;
+  readonly away: (server: JanusServer, reason: unknown) => void;
   /** Milliseconds after which the conversations of a server that is down move. */
   readonly failover: number;
 }
@@ -51,9 +51,11 @@ export class Restoration {
   async verify(server: JanusServer): Promise<void> {
     const { clock, hostings } = this.#parts;
     const seenAt = new Date(clock.now());
-    for (const hosting of await hostings.on(server.addresses.url)) {
+    const look = async (hosting: Hosting) => {
       if (hosting.madeAt && !(await server.rooms.exist(hosting))) await hostings.markStale(hosting, seenAt);
-    }
+    };
+    const open = await hostings.on(server.addresses.url);
+    for (let from = 0; from < open.length; from += BATCH) await settle(open.slice(from, from + BATCH).map(look));
   }
 
   async #restore(hosting: Hosting): Promise<void> {
@@ -68,7 +70,7 @@ export class Restoration {
       await hostings.made(hosting, { restored: true });
       await this.#announce(server, hosting, pairs);
     } catch (error) {
-      if (error instanceof JanusAway) this.#parts.away(server);
+      if (error instanceof JanusAway) this.#parts.away(server, error);
       log.warn({ error }, "a conversation's media could not be restored yet");
       await hostings.release(hosting);
     }

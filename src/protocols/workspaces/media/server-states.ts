@@ -45,8 +45,8 @@ export class ServerStates {
     });
   }
 
-  async isUp(tx: Orm, url: string): Promise<boolean> {
-    const [row] = await tx.select().from(mediaServers).where(eq(mediaServers.url, url));
+  async isUp(url: string, orm: Orm = this.#database.orm): Promise<boolean> {
+    const [row] = await orm.select().from(mediaServers).where(eq(mediaServers.url, url));
     return row?.downSince === null;
   }
 

@@ -39,10 +39,10 @@ export class Watch {
   }
 
   /** A server did not answer: it is down for all nodes, and its conversations are told, once (W-10.24). */
-  away(server: JanusServer): void {
+  away(server: JanusServer, reason: unknown): void {
     this.#answering.delete(server);
     if (this.#reporting.has(server)) return;
-    const reporting = this.#report(server)
+    const reporting = this.#report(server, reason)
       .catch((error: unknown) => this.#parts.log.warn({ error }, "a media server is down, and it cannot be noted"))
       .finally(() => this.#reporting.delete(server));
     this.#reporting.set(server, reporting);
@@ -59,25 +59,34 @@ export class Watch {
     if (!server) return;
     try {
       await server.probe();
-      // All that a server hosted when it went down is restored anyway.
-      if (server.suspect && !downSince) await restoration.verify(server);
-      server.suspect = false;
+      await this.#lookThrough(server, downSince !== null, restoration);
       this.#answering.add(server);
     } catch (error) {
       if (!(error instanceof JanusAway || error instanceof JanusRefusal)) throw error;
-      log.debug({ server: hostOf(server), error }, "media server failed its probe");
-      this.away(server);
+      this.away(server, error);
       await this.idle();
       return;
     }
     if (downSince && (await states.markUp(url))) log.info({ server: hostOf(server) }, "media server is up");
   }
 
-  async #report(server: JanusServer): Promise<void> {
+  async #lookThrough(server: JanusServer, wasDown: boolean, restoration: Restoration): Promise<void> {
+    if (!server.suspect) return;
+    // Set again meanwhile when the server restarts once more.
+    server.suspect = false;
+    // All that a server hosted when it went down is restored anyway.
+    if (wasDown) return;
+    await restoration.verify(server).catch((error: unknown) => {
+      server.suspect = true;
+      throw error;
+    });
+  }
+
+  async #report(server: JanusServer, reason: unknown): Promise<void> {
     const { states, grants, tell, log } = this.#parts;
     const { url } = server.addresses;
     if (!(await states.markDown(url))) return;
-    log.warn({ server: hostOf(server) }, "media server is down");
+    log.warn({ server: hostOf(server), error: reason }, "media server is down");
     for (const { socketId, userId } of await grants.holders(url)) tell(socketId, userId, { state: "down" });
   }
 }
