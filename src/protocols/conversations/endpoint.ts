@@ -19,7 +19,7 @@ import type { Conversations } from "./conversations.ts";
 import type { Counters } from "./counters.ts";
 import { badRequest, errors, failure, isOutage, publicFault, RateFault } from "./errors.ts";
 import { countInMinute, type Limits } from "./limits.ts";
-import { CreateRoom, newMessage, SeenMessages, StopTyping, Typing, VerifyUser } from "./messages.ts";
+import { CreateRoom, isJsonObject, newMessage, SeenMessages, StopTyping, Typing, VerifyUser } from "./messages.ts";
 import type { Notices } from "./notices.ts";
 import type { Presence } from "./presence.ts";
 import { sideOf } from "./room-name.ts";
@@ -199,7 +199,7 @@ const Nothing = v.unknown();
 /** Checks a payload: one JSON object (V-4.1). Throws `BAD_REQUEST` with the first field that does not fit. */
 function read<const Schema extends v.GenericSchema>(schema: Schema, raw: unknown): v.InferOutput<Schema> {
   if (schema.type === Nothing.type) return raw;
-  if (!isObject(raw)) throw badRequest("body");
+  if (!isJsonObject(raw)) throw badRequest("body");
   const result = v.safeParse(schema, raw, { abortEarly: true });
   if (result.success) return result.output;
   throw badRequest(String(result.issues[0].path?.[0]?.key ?? "body"));
@@ -215,7 +215,7 @@ function answerFailure(peer: ChatPeer, event: string, fault: Fault, raw: unknown
 
 /** What tells a client which of its events is meant. */
 function references(raw: unknown): { room_id?: string; client_message_id?: string } {
-  const { room_id, client_message_id } = isObject(raw) ? raw : {};
+  const { room_id, client_message_id } = isJsonObject(raw) ? raw : {};
   return {
     ...(isShortText(room_id) && { room_id }),
     ...(isShortText(client_message_id) && { client_message_id }),
@@ -223,7 +223,3 @@ function references(raw: unknown): { room_id?: string; client_message_id?: strin
 }
 
 const isShortText = (value: unknown): value is string => typeof value === "string" && value.length <= 130;
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
-}

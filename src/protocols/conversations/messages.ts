@@ -4,6 +4,11 @@ import { ID, type Side } from "./room-name.ts";
 /** Any JSON object. */
 export type JsonObject = { readonly [key: string]: unknown };
 
+/** True for what is an object in JSON: no array, and no attachment in its place. */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
+}
+
 /** Text as it was sent, but nothing Postgres or UTF-8 cannot hold: no NUL, no lone surrogate (V-8.11, V-8.12). */
 const Text = v.pipe(
   v.string(),
