@@ -5,6 +5,7 @@ import type { Seal } from "../seal.ts";
 import { connections } from "../tables.ts";
 import type { Seat } from "./media.ts";
 import { randomToken } from "./random.ts";
+import { readable } from "./readable.ts";
 import { mediaGrants } from "./tables.ts";
 
 /** The two tokens of one connection (W-10.11), plain. */
@@ -66,7 +67,8 @@ export class Grants {
 
   /** Grants of a conversation that have not ended. */
   async live(channelId: string, server: string, tx: Orm = this.#database.orm): Promise<TokenPair[]> {
-    return (await tx.select().from(mediaGrants).where(living(channelId, server))).map((row) => this.#plain(row));
+    const rows = await tx.select().from(mediaGrants).where(living(channelId, server));
+    return readable(rows, (row) => this.#plain(row));
   }
 
   /** Ends a grant; its tokens are the caller's to remove, within the lease. False when it had ended, or has moved. */
@@ -112,7 +114,7 @@ export class Grants {
       .set({ leasedUntil: this.#lease() })
       .where(inArray(mediaGrants.id, claimable))
       .returning();
-    return rows.map((row) => ({ ...this.#plain(row), expelled: row.expelled }));
+    return readable(rows, (row) => ({ ...this.#plain(row), expelled: row.expelled }));
   }
 
   /** The tokens of an ended grant could not be removed: to be tried again. */

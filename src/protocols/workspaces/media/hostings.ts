@@ -3,6 +3,7 @@ import type { Clock } from "../../../clock.ts";
 import type { Database, Orm } from "../../../database/database.ts";
 import type { Seal } from "../seal.ts";
 import type { Rooms } from "./janus/rooms.ts";
+import { readable } from "./readable.ts";
 import { mediaHostings } from "./tables.ts";
 
 /** Rooms of a channel on a server. */
@@ -115,7 +116,7 @@ export class Hostings {
   /** All open hostings of a server. */
   async on(server: string): Promise<Hosting[]> {
     const open = and(eq(mediaHostings.server, server), eq(mediaHostings.state, "open"));
-    return (await this.#database.orm.select().from(mediaHostings).where(open)).map((row) => this.#plain(row));
+    return readable(await this.#database.orm.select().from(mediaHostings).where(open), (row) => this.#plain(row));
   }
 
   /** One hosting; null when it is gone. */
@@ -145,7 +146,7 @@ export class Hostings {
       for (const { channelId, server } of rows) {
         await tx.update(mediaHostings).set({ leasedUntil: this.#lease() }).where(this.#is(channelId, server));
       }
-      return rows.map((row) => this.#plain(row));
+      return readable(rows, (row) => this.#plain(row));
     });
   }
 

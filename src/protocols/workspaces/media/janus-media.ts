@@ -105,8 +105,11 @@ export class JanusMedia implements MediaServers {
   }
 
   async close(): Promise<void> {
-    await Promise.race([Promise.all([this.#cleanUp.idle(), this.#watch.idle()]), Bun.sleep(FAREWELL)]);
-    const { backplane, log } = this.#parts;
+    const { backplane, clock, log } = this.#parts;
+    const late = Promise.withResolvers<void>();
+    const cancel = clock.after(FAREWELL, late.resolve);
+    await Promise.race([Promise.all([this.#cleanUp.idle(), this.#watch.idle()]), late.promise]);
+    cancel();
     const closings = [...this.#servers].map(async ([url, server]) => {
       await server.close();
       await this.#nodeTokens.forget({ server: url, node: backplane.node });

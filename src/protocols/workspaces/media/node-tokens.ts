@@ -1,6 +1,7 @@
 import { and, eq, inArray, notInArray } from "drizzle-orm";
 import type { Database } from "../../../database/database.ts";
 import type { Seal } from "../seal.ts";
+import { readable } from "./readable.ts";
 import { mediaNodeTokens } from "./tables.ts";
 
 /** A token by which a node speaks to a server (W-10.5), plain. */
@@ -32,7 +33,7 @@ export class NodeTokens {
   async strays(servers: readonly string[], living: readonly string[]): Promise<NodeToken[]> {
     const stray = and(inArray(mediaNodeTokens.server, [...servers]), notInArray(mediaNodeTokens.node, [...living]));
     const rows = await this.#database.orm.select().from(mediaNodeTokens).where(stray);
-    return rows.map((row) => ({ ...row, token: this.#seal.open(row.token) }));
+    return readable(rows, (row) => ({ ...row, token: this.#seal.open(row.token) }));
   }
 
   async forget({ server, node }: Pick<NodeToken, "server" | "node">): Promise<void> {

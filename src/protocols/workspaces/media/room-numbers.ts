@@ -1,7 +1,8 @@
 import { and, eq } from "drizzle-orm";
 import type { Database } from "../../../database/database.ts";
-import { type Seal, Unsealable } from "../seal.ts";
+import type { Seal } from "../seal.ts";
 import { randomRoom, randomToken } from "./random.ts";
+import { readable } from "./readable.ts";
 import { mediaRooms } from "./tables.ts";
 
 /** The number of a channel's rooms, and their secret, plain. */
@@ -23,7 +24,7 @@ export class RoomNumbers {
   /** Rejects with `DatabaseUnavailable`, or the driver's error when the channel is gone. */
   async of(channelId: string): Promise<RoomNumber> {
     const known = await this.#read(channelId);
-    const usable = known && this.#opened(known);
+    const [usable] = readable(known ? [known] : [], (row) => this.#plain(row));
     if (usable) return usable;
     const fresh = { room: randomRoom(), secret: this.#seal.seal(randomToken()) };
     if (known) {
@@ -36,8 +37,7 @@ export class RoomNumbers {
         .values({ channelId, ...fresh })
         .onConflictDoNothing();
     }
-    const { room, secret } = (await this.#read(channelId)) ?? fresh;
-    return { room, secret: this.#seal.open(secret) };
+    return this.#plain((await this.#read(channelId)) ?? fresh);
   }
 
   /** The secret sealed. */
@@ -46,12 +46,7 @@ export class RoomNumbers {
     return row;
   }
 
-  #opened({ room, secret }: RoomNumber): RoomNumber | null {
-    try {
-      return { room, secret: this.#seal.open(secret) };
-    } catch (error) {
-      if (error instanceof Unsealable) return null;
-      throw error;
-    }
+  #plain({ room, secret }: RoomNumber): RoomNumber {
+    return { room, secret: this.#seal.open(secret) };
   }
 }

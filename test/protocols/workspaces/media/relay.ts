@@ -6,6 +6,7 @@ export interface Relayed {
   readonly janus: string;
   readonly body: Record<string, unknown>;
   readonly token: string | undefined;
+  readonly plugin: string | undefined;
 }
 
 /** What stands between nodes and a Janus, so that a test sees what is asked, and can spoil some of it. */
@@ -34,8 +35,14 @@ export function startRelay(janus: TestJanus): Relay {
       // Clients wait for events by GET; nodes never do.
       if (request.method === "GET") return fetch(`${target.origin}${pathname}${search}`, { keepalive: false });
       const text = await request.text();
-      const parsed = JSON.parse(text) as { janus: string; body?: Record<string, unknown>; token?: string };
-      const relayed = { janus: parsed.janus, body: parsed.body ?? {}, token: parsed.token };
+      const parsed = JSON.parse(text) as {
+        janus: string;
+        body?: Record<string, unknown>;
+        token?: string;
+        plugin?: string;
+      };
+      const { janus: kind, body = {}, token, plugin } = parsed;
+      const relayed = { janus: kind, body, token, plugin };
       requests.push(relayed);
       if (await spoiled?.(relayed)) return new Response("spoiled", { status: 500 });
       try {

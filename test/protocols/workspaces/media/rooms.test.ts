@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { MediaUnavailable } from "../../../../src/protocols/workspaces/media/media.ts";
+import { RoomNumbers } from "../../../../src/protocols/workspaces/media/room-numbers.ts";
+import { Seal } from "../../../../src/protocols/workspaces/seal.ts";
 import { janusAvailable, startJanus, type TestJanus } from "../../../support/janus.ts";
 import { JanusClient } from "./client.ts";
 import { Observer } from "./observer.ts";
@@ -140,6 +142,51 @@ describe.skipIf(!janusAvailable)("rooms for media", () => {
     const own = [inside.grant.options.channelAuthToken];
     expect(await observer.allowed(await stage.roomOf(channelId))).toEqual([own, own, own]);
     expect(await stage.node.options(inside.grant.id)).toEqual(inside.grant.options);
+  });
+
+  test("W-10.6 a session whose handles cannot be had is ended again", async () => {
+    const fresh = await Stage.open([relay.janus]);
+    const before = await janus.sessions();
+    relay.spoil(({ janus: request, plugin }) => request === "attach" && plugin === "janus.plugin.videoroom");
+    await expect(fresh.enter(await fresh.channel())).rejects.toBeInstanceOf(MediaUnavailable);
+    relay.spoil(null);
+    expect(await janus.sessions()).toEqual(before);
+    await fresh.down(relay.janus);
+    await fresh.run(["probed"]);
+    await fresh.enter(await fresh.channel());
+    await fresh.close();
+    expect(await janus.sessions()).toEqual(before);
+  });
+
+  test("W-14.11 a channel whose secret nobody can open any more gets another number", async () => {
+    const channelId = await stage.channel();
+    const { database, seal } = stage;
+    const before = await new RoomNumbers({ database, seal: new Seal("a key that is gone by now") }).of(channelId);
+    const numbers = new RoomNumbers({ database, seal });
+    const after = await numbers.of(channelId);
+    expect(after.room).not.toBe(before.room);
+    expect(await numbers.of(channelId)).toEqual(after);
+    expect((await stage.enter(channelId)).grant.options.audioRoomId).toBe(after.room);
+  });
+
+  test("W-10.27 no secret, key or token is logged, told or stored in plain", async () => {
+    const { channelId, grant } = await stage.enter(await stage.channel());
+    relay.spoil(({ body }) => body.request === "allowed");
+    await expect(stage.enter(channelId)).rejects.toBeInstanceOf(MediaUnavailable);
+    relay.spoil(null);
+    await stage.down(relay.janus);
+    await stage.run(["probed", "restored", "cleaned up"]);
+    const { secret } = await stage.roomOf(channelId);
+    const { janusAuthToken, channelAuthToken } = grant.options;
+    const tokens = [janusAuthToken, channelAuthToken].map(String);
+    const secrets = [janus.adminSecret, secret, ...Object.values(janus.keys)];
+    const rows = JSON.stringify([await stage.grants(), await stage.hostings()]);
+    expect(stage.lines.join("")).toContain("media could not be prepared");
+    for (const hidden of [...secrets, ...tokens]) {
+      expect(stage.lines.join("")).not.toContain(hidden);
+      expect(rows).not.toContain(hidden);
+    }
+    for (const hidden of secrets) expect(JSON.stringify([stage.told, grant])).not.toContain(hidden);
   });
 
   test("W-10.13 W-10.15 tokens that could not be removed are removed later", async () => {

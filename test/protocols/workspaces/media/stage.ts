@@ -5,6 +5,7 @@ import { openBackplane } from "../../../../src/backplane/open.ts";
 import { type Clock, systemClock } from "../../../../src/clock.ts";
 import { readSection } from "../../../../src/config/read.ts";
 import type { Database } from "../../../../src/database/database.ts";
+import { createLog } from "../../../../src/observe/log.ts";
 import { createMetrics } from "../../../../src/observe/metrics.ts";
 import type { Grant, MediaServerState, MediaServers } from "../../../../src/protocols/workspaces/media/media.ts";
 import { openMedia } from "../../../../src/protocols/workspaces/media/open.ts";
@@ -59,6 +60,8 @@ export class Stage {
   readonly clock = new ShiftedClock();
   readonly seal = new Seal(secretKey);
   readonly told: Told[] = [];
+  /** What the nodes logged. */
+  readonly lines: string[] = [];
   readonly nodes: MediaServers[] = [];
   readonly #settings: WorkspacesSettings;
   readonly #backplanes = new Map<MediaServers, Backplane>();
@@ -98,11 +101,12 @@ export class Stage {
 
   /** Starts a further node. */
   async start(): Promise<MediaServers> {
-    const parts = { clock: this.clock, log: quietLog };
+    const log = createLog({ level: "trace", format: "json", stream: { write: (line) => this.lines.push(line) } });
     // The backplane's own leases follow real time.
-    const backplane = await openBackplane(this.#redis, { ...parts, clock: systemClock });
+    const backplane = await openBackplane(this.#redis, { clock: systemClock, log: quietLog });
     const media = openMedia({
-      ...parts,
+      clock: this.clock,
+      log,
       settings: this.#settings,
       database: this.database,
       backplane,
