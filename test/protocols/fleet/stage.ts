@@ -214,5 +214,15 @@ export async function eventually<T>(attempt: () => Promise<T | null | undefined 
   }
 }
 
+/** Waits for what the passing of time brings about: seconds go by meanwhile, quickly. */
+export async function asTimePasses<T>(clock: ManualClock, awaited: Promise<T>): Promise<T> {
+  const passing = setInterval(() => clock.advance(1000), 5);
+  try {
+    return await awaited;
+  } finally {
+    clearInterval(passing);
+  }
+}
+
 export const HEX24 = /^[0-9a-f]{24}$/;
 export const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
