@@ -43,6 +43,11 @@ import { Workspaces } from "./workspaces.ts";
 const SWEEP_INTERVAL = 5_000;
 /** Between two looks for expired channels, guests and tokens: well inside the 60 s of W-8.14. */
 const TIDY_INTERVAL = 20_000;
+/**
+ * How long after its start a node leaves overdue invites alone: senders whose sockets went with the last run get the time
+ * to come back and hear of them, and the 5 s of W-9.10 are kept.
+ */
+const RETURN_TIME = 3_000;
 /** Tells the node of a socket that another one took its place. */
 const REPLACED = "workspaces:replaced";
 
@@ -161,9 +166,9 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
 
   if (gateway.redisUrl === undefined) await nodes.startAlone();
   await nodes.open();
-  const stops = [
+  const stops: (() => void)[] = [
     alarms.on("grace", (id) => connections.expire(id)),
-    alarms.on("invite", (id) => callInvites.expire(id)),
+    clock.after(RETURN_TIME, () => void stops.push(alarms.on("invite", (id) => callInvites.expire(id)))),
     backplane.topics.subscribe(REPLACED, (id) => drop(String(id))),
   ];
 
