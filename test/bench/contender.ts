@@ -1,4 +1,4 @@
-import type { Destination } from "./client/socket.ts";
+import type { Destination } from "./client/wire-socket.ts";
 import type { BenchServer } from "./server.ts";
 
 /** A kind of server that takes part. */

@@ -19,6 +19,7 @@ import { contenders } from "./contenders.ts";
 import { machine } from "./machine.ts";
 import { peersFolder } from "./peer.ts";
 import type { Bench, Scenario } from "./scenario.ts";
+import { chat } from "./scenarios/chat.ts";
 import { connect } from "./scenarios/connect.ts";
 import { drain } from "./scenarios/drain.ts";
 import { fanout } from "./scenarios/fanout.ts";
@@ -29,7 +30,7 @@ import { start } from "./scenarios/start.ts";
 import { openStores } from "./stores.ts";
 import { printed } from "./table.ts";
 
-const scenarios: readonly Scenario[] = [fanout, rooms, idle, connect, drain, start, nodes];
+const scenarios: readonly Scenario[] = [fanout, rooms, idle, connect, drain, start, nodes, chat];
 
 const { values: options } = parseArgs({
   options: {

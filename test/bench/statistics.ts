@@ -27,6 +27,10 @@ export class Samples {
     this.#values[this.#count++] = value;
   }
 
+  clear(): void {
+    this.#count = 0;
+  }
+
   /** The values in ascending order. */
   sorted(): Float64Array {
     return this.#values.slice(0, this.#count).sort();

@@ -1,5 +1,6 @@
-import { type Destination, LoadSocket } from "./socket.ts";
+import { LoadSocket } from "./socket.ts";
 import { Tally } from "./tally.ts";
+import type { Destination } from "./wire-socket.ts";
 
 /** Sockets that may be opening, joining or closing at the same time. */
 const CONCURRENCY = 64;
