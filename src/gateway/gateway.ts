@@ -84,20 +84,22 @@ export class Gateway {
     const settings = options.settings.gateway;
     const stores = await Promise.allSettled([openDatabase(settings, { log }), openBackplane(settings, { log, clock })]);
     const [database, backplane] = stores;
+    let gateway: Gateway | null = null;
     try {
       if (database.status === "rejected") throw database.reason;
       if (backplane.status === "rejected") throw backplane.reason;
       await migrate(database.value, log);
-      const gateway = new Gateway(options, database.value, backplane.value);
+      gateway = new Gateway(options, database.value, backplane.value);
       await gateway.reload(options.protocols);
-      gateway.#internal.listen(settings.internalHost, settings.internalPort);
-      gateway.#listener.listen(settings.host, settings.port);
+      openPort(gateway.#internal, settings.internalHost, settings.internalPort, "INTERNAL_HOST and INTERNAL_PORT");
+      openPort(gateway.#listener, settings.host, settings.port, "HOST and PORT");
       const { sessions } = gateway.#core.accounts;
       const purge = async () => void (await sessions.purgeExpired());
       gateway.#upkeep.start([{ name: "purge expired logins", every: PURGE_LOGINS, run: purge }]);
       return gateway;
     } catch (error) {
-      await Promise.allSettled(stores.map((store) => (store.status === "fulfilled" ? store.value.close() : undefined)));
+      const opened = stores.flatMap((store) => (store.status === "fulfilled" ? [store.value] : []));
+      await Promise.allSettled(gateway ? [gateway.#close()] : opened.map((store) => store.close()));
       throw error;
     }
   }
@@ -162,23 +164,27 @@ export class Gateway {
     const deadline = started + this.#options.settings.gateway.drainTime;
     this.#listener.draining = true;
     this.#health.drain();
-    const patches = [...this.#patches.values()];
     const open = this.#core.limits.open;
     log.info({ sockets: open }, "draining");
     const left = await drainSockets(
-      patches.flatMap((patch) => patch.mounts),
+      [...this.#patches.values()].flatMap((patch) => patch.mounts),
       // What comes after the sockets needs a little of the time as well.
       deadline - 500,
       clock,
     );
+    await this.#close();
+    log.info({ sockets: open, cut: left, milliseconds: clock.now() - started }, "stopped");
+    return left;
+  }
+
+  /** Closes what was opened at the start, in the other direction. */
+  async #close(): Promise<void> {
     await this.#upkeep.stop();
-    for (const patch of patches) await patch.close();
+    for (const patch of this.#patches.values()) await patch.close();
     await this.#listener.stop(true);
     await this.#backplane.close();
     await this.#database.close();
     await this.#internal.stop();
-    log.info({ sockets: open, cut: left, milliseconds: clock.now() - started }, "stopped");
-    return left;
   }
 
   #checks(metrics: Metrics): Health {
@@ -187,5 +193,19 @@ export class Gateway {
     health.check("database", () => this.#database.ping());
     if (settings.gateway.redisUrl !== undefined) health.check("redis", () => this.#backplane.ping());
     return health;
+  }
+}
+
+/** Opens a port; when it cannot be had, the error names the settings that chose it. */
+function openPort(
+  listener: { listen(hostname: string, port: number): void },
+  hostname: string,
+  port: number,
+  settings: string,
+): void {
+  try {
+    listener.listen(hostname, port);
+  } catch (error) {
+    throw new Error(`cannot listen on ${hostname}:${port}, see ${settings}`, { cause: error });
   }
 }

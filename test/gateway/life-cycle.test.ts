@@ -101,6 +101,24 @@ describe("a gateway process", () => {
     for (const name of ["PORT", "TRACKER_ROOM_TTL", "LOG_LEVEL"]) expect(failure).toContain(name);
   });
 
+  test("does not start on a port that is taken, says which, and lets go of everything", async () => {
+    const first = await start();
+    const dataDir = await mkdtemp(join(tmpdir(), "patchbay-test-"));
+    try {
+      for (const [setting, url] of [
+        ["PORT", first.url],
+        ["INTERNAL_PORT", first.internalUrl],
+      ] as const) {
+        const second = startProcess({ dataDir, env: { [setting]: new URL(url).port } });
+        // Rejects only once the process has ended.
+        await expect(second).rejects.toThrow(`cannot listen on 127.0.0.1:${new URL(url).port}, see`);
+        await expect(second).rejects.toThrow("ended with 1");
+      }
+    } finally {
+      await rm(dataDir, { recursive: true, force: true });
+    }
+  });
+
   test("bun --hot swaps handlers under live sockets, with one listener and no doubled work", async () => {
     const copy = await mkdtemp(join(tmpdir(), "patchbay-hot-"));
     try {
