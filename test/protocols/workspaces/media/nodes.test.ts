@@ -88,6 +88,79 @@ describe.skipIf(!janusAvailable || !available)("two gateways share media servers
     }
   });
 
+  test("W-10.23 no node restores what another one is at", async () => {
+    await stage.enter(await stage.channel(), one);
+    await stage.run(["probed"]);
+    await janus.kill();
+    await stage.run(["probed"]);
+    await janus.start();
+    await stage.run(["probed"]);
+    let other: Promise<void> | null = null;
+    relay.asked();
+    relay.spoil(async ({ body }) => {
+      if (body.request !== "create") return false;
+      other ??= stage.run(["restored"], two);
+      await other;
+      return false;
+    });
+    await stage.run(["restored"], one);
+    relay.spoil(null);
+    expect(relay.asked().filter((request) => request === "create")).toHaveLength(3);
+    expect(stage.told.map(({ data }) => data.state)).toEqual(["down", "up"]);
+  });
+
+  test("W-10.23 who leaves while the rooms are restored is not let in again", async () => {
+    const channelId = await stage.channel();
+    const [leaver, stayer] = [await stage.enter(channelId, one), await stage.enter(channelId, two)];
+    await stage.run(["probed"]);
+    await janus.kill();
+    await stage.run(["probed"]);
+    await janus.start();
+    await stage.run(["probed"]);
+    let left: Promise<void> | null = null;
+    relay.spoil(async ({ body }) => {
+      if (body.request !== "create") return false;
+      left ??= stage.forget(leaver.socketId).then(async () => {
+        two.leave(leaver.grant.id);
+        while ((await stage.grants()).length > 1) await Bun.sleep(10);
+      });
+      await left;
+      return false;
+    });
+    await stage.run(["restored"], one);
+    relay.spoil(null);
+    const observer = await Observer.open(janus);
+    const own = [stayer.grant.options.channelAuthToken];
+    expect(await observer.allowed(await stage.roomOf(channelId))).toEqual([own, own, own]);
+    expect(await observer.tokens()).not.toContain(leaver.grant.options.janusAuthToken ?? "");
+  });
+
+  test("W-10.14 rooms that are restored while the last one leaves are destroyed afterwards", async () => {
+    const channelId = await stage.channel();
+    const last = await stage.enter(channelId, one);
+    await stage.run(["probed"]);
+    await janus.kill();
+    await stage.run(["probed"]);
+    await janus.start();
+    await stage.run(["probed"]);
+    let left: Promise<void> | null = null;
+    relay.spoil(async ({ body }) => {
+      if (body.request !== "create") return false;
+      left ??= stage.forget(last.socketId).then(async () => {
+        two.leave(last.grant.id);
+        while ((await stage.grants()).length > 0) await Bun.sleep(10);
+      });
+      await left;
+      return false;
+    });
+    await stage.run(["restored"], one);
+    relay.spoil(null);
+    await stage.run(["cleaned up"]);
+    await stage.empty(channelId);
+    const observer = await Observer.open(janus);
+    expect(await observer.allowed(await stage.roomOf(channelId))).toEqual([null, null, null]);
+  });
+
   test("W-10.22 a restart between two probes is handled once, whichever node sees it first", async () => {
     const person = await stage.enter(await stage.channel(), one);
     await stage.run(["probed"]);

@@ -131,6 +131,19 @@ describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () =>
     await stage.enter(channelId);
   });
 
+  test("W-10.17 W-10.19 an admission ends after 10 s whatever a call may take, and what comes later is given back", async () => {
+    const patient = await Stage.open([janus], { settings: { WORKSPACES_JANUS_TIMEOUT: "300" } });
+    const channelId = await patient.channel();
+    await patient.enter(channelId);
+    janus.pause();
+    const started = performance.now();
+    await expect(patient.enter(channelId)).rejects.toThrow("media took too long");
+    expect(performance.now() - started).toBeGreaterThan(9_000);
+    janus.resume();
+    while ((await patient.grants()).length > 1) await Bun.sleep(10);
+    await patient.close();
+  });
+
   test("W-10.23 a hundred conversations are restored within 15 s", async () => {
     const channels = await Promise.all(Array.from({ length: 100 }, () => stage.channel()));
     const people = await Promise.all(channels.map((channelId) => stage.enter(channelId)));

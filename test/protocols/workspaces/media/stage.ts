@@ -262,22 +262,26 @@ export class Stage {
 }
 
 /** Settings for these servers as an operator writes them. */
-export function settingsOf(servers: readonly TestJanus[], more: Record<string, string> = {}): WorkspacesSettings {
+export function environmentOf(servers: readonly TestJanus[]): Record<string, string> {
   const list = (pick: (server: TestJanus) => string) => servers.map(pick).join(",");
   const [first] = servers;
-  const janus: Record<string, string> = first
-    ? {
-        WORKSPACES_JANUS_URL: list(({ url }) => url),
-        WORKSPACES_JANUS_ADMIN_URL: list(({ adminUrl }) => adminUrl),
-        WORKSPACES_JANUS_PUBLIC_URL: list(({ url }) => url),
-        WORKSPACES_JANUS_PUBLIC_WS_URL: list(({ url }) => url.replace("http", "ws")),
-        WORKSPACES_JANUS_ADMIN_SECRET: first.adminSecret,
-        WORKSPACES_JANUS_AUDIOBRIDGE_KEY: first.keys.audiobridge,
-        WORKSPACES_JANUS_VIDEOROOM_KEY: first.keys.videoroom,
-        WORKSPACES_JANUS_TEXTROOM_KEY: first.keys.textroom,
-      }
-    : {};
-  const { values, faults } = readSection(workspacesSection, { WORKSPACES_SECRET_KEY: secretKey, ...janus, ...more });
+  if (!first) return {};
+  return {
+    WORKSPACES_JANUS_URL: list(({ url }) => url),
+    WORKSPACES_JANUS_ADMIN_URL: list(({ adminUrl }) => adminUrl),
+    WORKSPACES_JANUS_PUBLIC_URL: list(({ url }) => url),
+    WORKSPACES_JANUS_PUBLIC_WS_URL: list(({ url }) => url.replace("http", "ws")),
+    WORKSPACES_JANUS_ADMIN_SECRET: first.adminSecret,
+    WORKSPACES_JANUS_AUDIOBRIDGE_KEY: first.keys.audiobridge,
+    WORKSPACES_JANUS_VIDEOROOM_KEY: first.keys.videoroom,
+    WORKSPACES_JANUS_TEXTROOM_KEY: first.keys.textroom,
+  };
+}
+
+/** The same as values. */
+export function settingsOf(servers: readonly TestJanus[], more: Record<string, string> = {}): WorkspacesSettings {
+  const environment = { WORKSPACES_SECRET_KEY: secretKey, ...environmentOf(servers), ...more };
+  const { values, faults } = readSection(workspacesSection, environment);
   if (faults.length > 0) throw new Error(JSON.stringify(faults));
   return values as WorkspacesSettings;
 }

@@ -125,16 +125,17 @@ describe.skipIf(!janusAvailable)("tokens for media", () => {
   test("W-10.13 a sweep ends grants that no connection holds, but for young ones", async () => {
     const channelId = await stage.channel();
     const [lost, held] = [await stage.enter(channelId), await stage.enter(channelId)];
-    await stage.forget(lost.socketId);
-    await stage.run(["swept"]);
-    await stage.settled();
-    expect(await observer.tokens()).toContain(lost.grant.options.janusAuthToken ?? "");
-
     stage.clock.shift(61_000);
+    const young = await stage.enter(channelId);
+    for (const { socketId } of [lost, young]) await stage.forget(socketId);
     await stage.run(["swept"]);
     await stage.ended(lost.grant);
-    expect(await observer.tokens()).not.toContain(lost.grant.options.janusAuthToken ?? "");
-    expect(await observer.tokens()).toContain(held.grant.options.janusAuthToken ?? "");
+    const tokens = await observer.tokens();
+    expect(tokens).not.toContain(lost.grant.options.janusAuthToken ?? "");
+    for (const { grant } of [held, young]) {
+      expect(tokens).toContain(grant.options.janusAuthToken ?? "");
+      expect(await stage.node.options(grant.id)).toEqual(grant.options);
+    }
   });
 
   test("W-8.22 a grant outlives the socket id it was given to", async () => {
@@ -172,6 +173,20 @@ describe.skipIf(!janusAvailable)("tokens for media", () => {
       expect(displays).toEqual([host.userId]);
     }
     await clients[1]?.close();
+  });
+
+  test("W-10.18 who is expelled on one device and comes back on another stays", async () => {
+    const channelId = await stage.channel();
+    const first = await stage.enter(channelId);
+    const grant = await stage.node.admit({ channelId, userId: first.userId, connection: "another device" });
+    const client = await JanusClient.open(grant.options);
+    expect(await client.join("videoroom", grant.options, first.userId)).toBe("joined");
+    relay.asked();
+    await stage.forget(first.socketId);
+    stage.node.expel(first.grant.id, first.userId);
+    await stage.ended(first.grant);
+    expect(relay.asked()).not.toContain("kick");
+    await client.close();
   });
 
   test("leaving with an unknown grant, or none, does nothing", async () => {
