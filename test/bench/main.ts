@@ -21,6 +21,7 @@ import { peersFolder } from "./peer.ts";
 import type { Bench, Scenario } from "./scenario.ts";
 import { chat } from "./scenarios/chat.ts";
 import { connect } from "./scenarios/connect.ts";
+import { conversations } from "./scenarios/conversations.ts";
 import { drain } from "./scenarios/drain.ts";
 import { fanout } from "./scenarios/fanout.ts";
 import { idle } from "./scenarios/idle.ts";
@@ -30,7 +31,7 @@ import { start } from "./scenarios/start.ts";
 import { openStores } from "./stores.ts";
 import { printed } from "./table.ts";
 
-const scenarios: readonly Scenario[] = [fanout, rooms, idle, connect, drain, start, nodes, chat];
+const scenarios: readonly Scenario[] = [fanout, rooms, idle, connect, drain, start, nodes, chat, conversations];
 
 const { values: options } = parseArgs({
   options: {
