@@ -41,6 +41,9 @@ export interface SessionOptions {
   readonly refreshGrace: number;
 }
 
+/** Milliseconds for which it is remembered that a session expired, to say so (W-2.9). */
+const REMEMBERED = 7 * 86_400_000;
+
 /** Logins and their tokens (section 2). Tokens are random and kept as hashes alone. */
 export class Sessions {
   readonly #orm: Orm;
@@ -122,7 +125,8 @@ export class Sessions {
       .update(retiredTokens)
       .set({ reply: null })
       .where(and(isNotNull(retiredTokens.reply), lte(retiredTokens.retiredAt, before)));
-    await this.#orm.delete(sessions).where(lte(sessions.refreshExpiresAt, this.#now));
+    const forgotten = new Date(this.#clock.now() - REMEMBERED);
+    await this.#orm.delete(sessions).where(lte(sessions.refreshExpiresAt, forgotten));
   }
 
   async #rotate(tx: Orm, accessHash: string, refreshToken: string): Promise<Credentials | RefusedRefresh> {
