@@ -70,11 +70,15 @@ export class CleanUp {
     }
   }
 
-  /** Ends grants that no connection holds, and tokens of nodes that died. */
+  /** Ends grants that no connection holds, and tokens of nodes that died; drops what is out of reach for good. */
   async sweep(): Promise<void> {
-    const { backplane, states, servers, grants, nodeTokens } = this.#parts;
+    const { backplane, states, servers, hostings, grants, nodeTokens } = this.#parts;
     for (const grant of await grants.orphans(MAX_WAITING / 2)) this.leave(grant, false);
+    const known = [...servers.keys()];
+    await grants.purge(known);
+    await hostings.purge(known);
     const living = await backplane.topics.nodes();
+    await nodeTokens.purge(known, living);
     for (const stray of await nodeTokens.strays(await states.up(), living)) {
       await servers.get(stray.server)?.admin.removeToken(stray.token);
       await nodeTokens.forget(stray);

@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNotNull, isNull, lt, ne, notExists, or, sql } from "drizzle-orm";
+import { and, eq, inArray, isNotNull, isNull, lt, ne, notExists, notInArray, or, sql } from "drizzle-orm";
 import type { Clock } from "../../../clock.ts";
 import type { Database, Orm } from "../../../database/database.ts";
 import type { Seal } from "../seal.ts";
@@ -36,6 +36,7 @@ type Row = typeof mediaGrants.$inferSelect;
 const LEASE = 20_000;
 /** Milliseconds from the making of a grant until its connection must be known to hold it. */
 const YOUTH = 30_000;
+const DAY = 86_400_000;
 
 /** Tokens on record: those that work, and those that are to be removed (W-10.12, W-10.13). */
 export class Grants {
@@ -125,6 +126,12 @@ export class Grants {
   /** The tokens of an ended grant are removed. */
   async forget({ id }: TokenPair): Promise<void> {
     await this.#database.orm.delete(mediaGrants).where(and(eq(mediaGrants.id, id), isNotNull(mediaGrants.endedAt)));
+  }
+
+  /** Drops what could not be removed from servers that are not in the settings any more, after a day. */
+  async purge(known: readonly string[]): Promise<void> {
+    const old = lt(mediaGrants.endedAt, new Date(this.#clock.now() - DAY));
+    await this.#database.orm.delete(mediaGrants).where(and(old, notInArray(mediaGrants.server, [...known])));
   }
 
   /** Grants that no connection holds and that are no longer young. */

@@ -1,10 +1,10 @@
-import { and, eq, inArray, isNull, lt, or } from "drizzle-orm";
+import { and, eq, inArray, isNull, lt, notExists, notInArray, or } from "drizzle-orm";
 import type { Clock } from "../../../clock.ts";
 import type { Database, Orm } from "../../../database/database.ts";
 import type { Seal } from "../seal.ts";
 import type { Rooms } from "./janus/rooms.ts";
 import { readable } from "./readable.ts";
-import { mediaHostings } from "./tables.ts";
+import { mediaGrants, mediaHostings } from "./tables.ts";
 
 /** Rooms of a channel on a server. */
 export interface Hosting extends Rooms {
@@ -132,6 +132,17 @@ export class Hostings {
       .from(mediaHostings)
       .where(eq(mediaHostings.state, "open"));
     return rows.map(({ server }) => server).filter((server) => !known.includes(server));
+  }
+
+  /** Drops rooms on servers that are not in the settings any more, once their tokens are dropped. */
+  async purge(known: readonly string[]): Promise<void> {
+    const { orm } = this.#database;
+    const tokens = orm
+      .select({ id: mediaGrants.id })
+      .from(mediaGrants)
+      .where(and(eq(mediaGrants.channelId, mediaHostings.channelId), eq(mediaGrants.server, mediaHostings.server)));
+    const gone = and(eq(mediaHostings.state, "closing"), notInArray(mediaHostings.server, [...known]));
+    await orm.delete(mediaHostings).where(and(gone, notExists(tokens)));
   }
 
   async #claim(servers: readonly string[], which: ReturnType<typeof and>, limit: number): Promise<Hosting[]> {

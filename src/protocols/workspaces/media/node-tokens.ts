@@ -36,6 +36,13 @@ export class NodeTokens {
     return readable(rows, (row) => ({ ...row, token: this.#seal.open(row.token) }));
   }
 
+  /** Drops tokens of nodes that died on servers that are not in the settings any more. */
+  async purge(known: readonly string[], living: readonly string[]): Promise<void> {
+    const { server, node } = mediaNodeTokens;
+    const lost = and(notInArray(server, [...known]), notInArray(node, [...living]));
+    await this.#database.orm.delete(mediaNodeTokens).where(lost);
+  }
+
   async forget({ server, node }: Pick<NodeToken, "server" | "node">): Promise<void> {
     const token = and(eq(mediaNodeTokens.server, server), eq(mediaNodeTokens.node, node));
     await this.#database.orm.delete(mediaNodeTokens).where(token);

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { MediaServers } from "../../../../src/protocols/workspaces/media/media.ts";
+import { mediaNodeTokens } from "../../../../src/protocols/workspaces/media/tables.ts";
 import { janusAvailable, startJanus, type TestJanus } from "../../../support/janus.ts";
 import { testRedis } from "../../../support/redis.ts";
 import { JanusClient } from "./client.ts";
@@ -182,6 +183,7 @@ describe.skipIf(!janusAvailable || !available)("two gateways share media servers
     stage.clock.shift(61_000);
     await stage.run(["swept"]);
     await stage.ended(lost.grant);
+    expect((await stage.database.orm.select().from(mediaNodeTokens)).length).toBe(1);
     const left = await observer.tokens();
     expect(left).toHaveLength(2);
     expect(left).toContain(other.grant.options.janusAuthToken ?? "");

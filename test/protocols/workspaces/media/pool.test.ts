@@ -115,6 +115,25 @@ describe.skipIf(!janusAvailable)("several media servers", () => {
     expect(await stage.hostings()).toEqual([]);
   });
 
+  test("W-13.8 a server that is taken out of the settings loses its conversations, and in a day its records", async () => {
+    const [first, second] = [await stage.enter(await stage.channel()), await stage.enter(await stage.channel())];
+    const [stays, goes] = urlOf(first) === servers[0]?.url ? [first, second] : [second, first];
+    await stage.abandon(stage.node);
+    await stage.start(servers.filter((server) => server === serverOf(stays)));
+    await stage.run(["probed", "restored", "swept"]);
+    expect((await stage.node.options(goes.grant.id)).janusServerUrl).toBe(urlOf(stays));
+    expect(await stage.node.options(stays.grant.id)).toEqual(stays.grant.options);
+    const left = async () => {
+      const rows = [...(await stage.grants()), ...(await stage.hostings())];
+      return rows.filter(({ server }) => server === urlOf(goes)).length;
+    };
+    expect(await left()).toBe(2);
+    stage.clock.shift(86_400_001);
+    await stage.run(["swept"]);
+    expect(await left()).toBe(0);
+    expect(await stage.hostings()).toHaveLength(2);
+  });
+
   test("W-10.25 nothing moves while there is no other server", async () => {
     const person = await stage.enter(await stage.channel());
     await Promise.all(servers.map((server) => server.kill()));

@@ -99,15 +99,15 @@ export class Stage {
     return stage;
   }
 
-  /** Starts a further node. */
-  async start(): Promise<MediaServers> {
+  /** Starts a further node, with other servers in its settings if they are given. */
+  async start(servers?: readonly TestJanus[]): Promise<MediaServers> {
     const log = createLog({ level: "trace", format: "json", stream: { write: (line) => this.lines.push(line) } });
     // The backplane's own leases follow real time.
     const backplane = await openBackplane(this.#redis, { clock: systemClock, log: quietLog });
     const media = openMedia({
       clock: this.clock,
       log,
-      settings: this.#settings,
+      settings: servers ? settingsOf(servers) : this.#settings,
       database: this.database,
       backplane,
       metrics: metrics.of("workspaces"),
