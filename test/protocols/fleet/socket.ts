@@ -77,7 +77,7 @@ export class Socket {
     // Its pong comes after all it has sent before.
     const ponged = new Promise((resolve) => this.ws.addEventListener("pong" as "message", resolve, { once: true }));
     (this.ws as unknown as { ping(): void }).ping();
-    await ponged;
+    await Promise.race([ponged, this.closed]);
     const frames = this.texts.slice(this.#read).map((text) => JSON.parse(text) as Frame);
     this.#read = this.texts.length;
     return frames;
