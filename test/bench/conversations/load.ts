@@ -117,8 +117,8 @@ export class ChatLoad {
   }
 
   async #connect(id: string, role: string, message: (text: string) => void): Promise<Person> {
-    const socket = new WebSocket(`ws://127.0.0.1:${this.#port}/v1/conversations/sockets/?EIO=4&transport=websocket`);
     const token = await this.#token(id);
+    const socket = new WebSocket(`ws://127.0.0.1:${this.#port}/v1/conversations/sockets/?EIO=4&transport=websocket`);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     socket.onclose = ({ code }) => {
       this.faults.push(`closed with ${code}`);
