@@ -75,6 +75,21 @@ export class RawChannel implements Channel<unknown> {
     } else this.#later(() => this.send(text), text.length);
   }
 
+  sendAll(texts: readonly string[]): void {
+    const socket = this.#socket;
+    if (this.#end) return;
+    if (!socket || texts.length === 1) {
+      for (const text of texts) this.send(text);
+      return;
+    }
+    this.#hub.meters.sent.value += texts.length;
+    socket.cork(() => {
+      for (const text of texts) socket.send(text);
+    });
+    // What a corked socket could not write shows only now.
+    this.checkOutbox();
+  }
+
   /** Ends the channel as a slow reader when too much waits in its outbox. Returns the bytes that wait. */
   checkOutbox(): number {
     const bytes = this.open ? (this.#socket?.getBufferedAmount() ?? 0) : 0;

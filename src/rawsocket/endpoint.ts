@@ -14,6 +14,8 @@ export interface Channel<Session> {
   readonly open: boolean;
   /** Sends one text frame. Past the outbox limit the channel is closed as a slow reader; later sends do nothing. */
   send(text: string): void;
+  /** Sends several text frames, in one write where the socket takes it; else like `send` one after the other. */
+  sendAll(texts: readonly string[]): void;
   /**
    * Ends the channel: `lastFrame` if given, then a close frame with code and reason (cut to 123 bytes of UTF-8). Frames
    * that wait in the inbox are dropped. A peer that does not answer within 5 s is cut off.

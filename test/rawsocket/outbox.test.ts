@@ -180,3 +180,51 @@ test("a full outbox below the limit is no reason to end", async () => {
   expect((await client.next())?.text).toBe("end");
   expect(channel?.open).toBe(true);
 });
+
+describe("sendAll", () => {
+  test("frames come in the order of the calls, whichever way they were sent, also from before the upgrade", async () => {
+    let channel: Channel<unknown> | undefined;
+    station = Station.start(
+      endpoint({
+        arriving: (arriving) => arriving.sendAll(["early 1", "early 2"]),
+        opened: (opened) => {
+          channel = opened;
+        },
+      }),
+    );
+    const client = await Client.open(station.url());
+    const expected = ["early 1", "early 2"];
+    for (let i = 0; i < 50; i++) {
+      channel?.send(`${i} a`);
+      channel?.sendAll([`${i} b`, `${i} c ${"x".repeat(i * 1_000)}`, `${i} d`]);
+      expected.push(`${i} a`, `${i} b`, `${i} c ${"x".repeat(i * 1_000)}`, `${i} d`);
+    }
+    channel?.sendAll([]);
+    expect(await client.received(expected.length)).toEqual(expected);
+    expect(await station.metric("rawsocket_frames_sent_total")).toBe(expected.length);
+    channel?.close(4000, "bye");
+    channel?.sendAll(["late", "later"]);
+    expect((await client.closed).code).toBe(4000);
+    expect(client.texts).toEqual(expected);
+  });
+
+  test("cuts off who does not read, like send", async () => {
+    let channel: Channel<unknown> | undefined;
+    station = Station.start(
+      endpoint({
+        opened: (opened) => {
+          channel = opened;
+        },
+        limits: { maxOutboxBytes: megabyte },
+      }),
+    );
+    const stuck = await WireClient.open(station.url());
+    stuck.pause();
+    while (channel?.open) {
+      channel.sendAll(["x".repeat(20_000), "x".repeat(20_000)]);
+      await Bun.sleep(0);
+    }
+    expect(await station.metric("rawsocket_slow_readers_total")).toBe(1);
+    stuck.destroy();
+  });
+});

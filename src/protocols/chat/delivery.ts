@@ -4,11 +4,16 @@ import type { Mail } from "./mail.ts";
 import { detailedMessageFrame, messageFrame, type StoredMessage } from "./messages.ts";
 import type { UserChannel } from "./session.ts";
 
-/** Hands stored messages to the sockets of their recipients. */
+/**
+ * Hands stored messages to the sockets of their recipients. Messages are stored many at a time, so a socket often gets
+ * several at once: they leave in one write, which is most of what a delivery costs.
+ */
 export class Delivery {
   readonly #devices: Devices;
   readonly #mail: Mail;
   readonly #delivered: Counter;
+  /** Frames on their way out, by socket. */
+  #leaving = new Map<UserChannel, string[]>();
 
   constructor(parts: { devices: Devices; mail: Mail; delivered: Counter }) {
     this.#devices = parts.devices;
@@ -34,11 +39,24 @@ export class Delivery {
         if (user !== message.senderId) {
           if (session.detailed) detailed ??= detailedMessageFrame(message, false);
           else plain ??= messageFrame(message);
-          channel.send((session.detailed ? detailed : plain) as string);
-        } else if (session.detailed) channel.send(detailedMessageFrame(message, true));
-        else continue;
-        this.#delivered.value++;
+          this.#send(channel, (session.detailed ? detailed : plain) as string);
+        } else if (session.detailed) this.#send(channel, detailedMessageFrame(message, true));
       }
     }
+  }
+
+  #send(channel: UserChannel, frame: string): void {
+    this.#delivered.value++;
+    // After everything that the statement at hand has brought.
+    if (this.#leaving.size === 0) setImmediate(() => this.#flush());
+    const frames = this.#leaving.get(channel);
+    if (frames) frames.push(frame);
+    else this.#leaving.set(channel, [frame]);
+  }
+
+  #flush(): void {
+    const leaving = this.#leaving;
+    this.#leaving = new Map();
+    for (const [channel, frames] of leaving) channel.sendAll(frames);
   }
 }
