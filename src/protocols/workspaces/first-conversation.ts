@@ -23,5 +23,5 @@ call "$bobby" "/join/$code" '{}' >/dev/null
 read -r a _ <<<"$(connect "$alice")"; read -r _ b <<<"$(connect "$bobby")"
 channel=$(call "$alice" "/workspaces/$space/channels" '{"name":"Voice"}' | sed 's/{"channel":{"id":"\\([^"]*\\)".*/\\1/')
 call "$bobby" "/channels/$channel/select?socketId=$b" '{"microphone":true,"speakers":true,"screen":false,"camera":false,"speaking":false}'; echo
-sleep 0.5; curl -s "$sio&sid=$a" | grep -o '42["[a-z-]*' # what alice is told: bobby is online, a channel, bobby is in it`;
+sleep 0.5; curl -s "$sio&sid=$a" | grep -o '42\\["[a-z-]*' # what alice is told: bobby is online, a channel, bobby is in it`;
 }
