@@ -2,7 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { signToken } from "../../src/accounts/sign.ts";
 import { firstConversation } from "../../src/protocols/tracker/first-conversation.ts";
+import { startKafka } from "../support/kafka.ts";
 import { freshDatabase, postgresUrl } from "../support/postgres.ts";
 import { type GatewayProcess, projectRoot, startProcess } from "../support/process.ts";
 import { freshPrefix, testRedis } from "../support/redis.ts";
@@ -85,6 +87,28 @@ describe("the executable", () => {
     },
     60_000,
   );
+
+  test("V-1.12 V-6.23 conversations find their browser bundle and the Kafka client inside", async () => {
+    const broker = await startKafka();
+    const secret = "a secret for the tests of the executable";
+    const gateway = await serve({
+      PROTOCOLS: "conversations",
+      CONVERSATIONS_JWT_SECRET: secret,
+      ...(broker && { KAFKA_BROKERS: broker.address }),
+    });
+    const api = `${gateway.url}/v1/conversations`;
+    expect(await (await fetch(`${api}/sockets/socket.io.js`)).text()).toContain("Socket.IO v4");
+    const token = await signToken({ sub: "11", exp: Math.floor(Date.now() / 1000) + 600 }, secret);
+    const wish = { type: "BS", buyer: "11", seller: "12", shop_id: "", creator: "11" };
+    const headers = { "x-chozoi-token": token };
+    const answer = await fetch(`${api}/rooms`, { method: "POST", headers, body: JSON.stringify(wish) });
+    expect(answer.status).toBe(200);
+    if (broker) {
+      while ((await broker.read("chozoi.conversations.events")).length === 0) await Bun.sleep(100);
+      await broker.close();
+    }
+    await gateway.cleanUp();
+  }, 60_000);
 
   test("takes nothing from the folder it runs in", async () => {
     const cwd = await mkdtemp(join(folder, "foreign-"));
