@@ -1,4 +1,5 @@
-import { commands } from "./commands/commands.ts";
+import { commands, type Entry } from "./commands/commands.ts";
+import { protocolCommands } from "./commands/protocol-commands.ts";
 import { UsageError } from "./commands/usage.ts";
 import { SettingsInvalid } from "./config/fault.ts";
 import { nearest } from "./config/nearest.ts";
@@ -6,18 +7,31 @@ import { maskText } from "./observe/redact.ts";
 
 /** Runs the command that the arguments name and returns the exit code: 0 done, 1 failed, 2 not understood. */
 async function main(argv: readonly string[], env: typeof process.env): Promise<number> {
-  const [word = "serve", ...args] = argv;
-  const name = aliases.get(word) ?? word;
+  const [word = "serve", ...rest] = argv;
+  const first = aliases.get(word) ?? word;
   try {
-    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-    if (command === undefined) throw unknownCommand(name);
+    const { name, command, args } = await find(first, rest);
     const asksForHelp = args.includes("--help") || args.includes("-h");
     const chosen = asksForHelp ? commands.help! : command;
-    return await (await chosen.load()).run(asksForHelp ? [name] : args, env);
+    return await (await chosen.load()).run(asksForHelp ? name.split(" ") : args, env);
   } catch (error) {
     console.error(maskText(explain(error)));
     return error instanceof UsageError ? 2 : 1;
   }
+}
+
+/** A command by its word, or one of a protocol by two: those are looked for only when no other has the name. */
+async function find(
+  word: string,
+  rest: readonly string[],
+): Promise<{ name: string; command: Entry; args: readonly string[] }> {
+  const own = Object.hasOwn(commands, word) ? commands[word] : undefined;
+  if (own) return { name: word, command: own, args: rest };
+  const name = `${word} ${rest[0] ?? ""}`;
+  const others = await protocolCommands();
+  const command = Object.hasOwn(others, name) ? others[name] : undefined;
+  if (!command) throw unknownCommand(word, Object.keys(others));
+  return { name, command, args: rest.slice(1) };
 }
 
 const aliases = new Map([
@@ -27,7 +41,9 @@ const aliases = new Map([
   ["-v", "version"],
 ]);
 
-function unknownCommand(name: string): UsageError {
+function unknownCommand(name: string, others: readonly string[]): UsageError {
+  const own = others.filter((other) => other.startsWith(`${name} `));
+  if (own.length > 0) return new UsageError(`say what: ${own.join(", ")}`);
   const meant = nearest(name, Object.keys(commands));
   return new UsageError(`there is no command ${name}${meant === null ? "" : `; did you mean ${meant}?`}`);
 }

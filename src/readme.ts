@@ -4,13 +4,14 @@ import { protocols } from "./protocols/index.ts";
 
 /** Where the README's conversations find the gateway. */
 const address = "http://localhost:8080";
+const internal = "http://localhost:8081";
 
 /** The README with its table of settings and its first conversations brought up to date. Throws when a block is missing. */
 export function upToDate(readme: string): string {
   let text = withBlock(readme, "settings", settingsMarkdown(describeSettings(protocols)));
   for (const { name, firstConversation } of protocols) {
     if (!firstConversation) continue;
-    text = withBlock(text, `conversation ${name}`, `\`\`\`sh\n${firstConversation(address)}\n\`\`\``);
+    text = withBlock(text, `conversation ${name}`, `\`\`\`sh\n${firstConversation(address, internal)}\n\`\`\``);
   }
   return text;
 }

@@ -30,7 +30,7 @@ describe("a first conversation works as it is printed", async () => {
     if (!firstConversation) continue;
     test(name, async () => {
       const gateway = await startGateway();
-      const shell = Bun.spawn(["bash", "-c", firstConversation(gateway.url)], {
+      const shell = Bun.spawn(["bash", "-c", firstConversation(gateway.url, gateway.internalUrl)], {
         cwd: projectRoot,
         env: { ...process.env, DATA_DIR: gateway.dataDir },
         stdout: "pipe",

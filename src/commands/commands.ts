@@ -7,7 +7,7 @@ export interface Command {
 }
 
 /** A command as the help shows it; its code is loaded when it runs. */
-interface Entry {
+export interface Entry {
   /** What stands after the name. */
   readonly synopsis: string;
   readonly summary: string;

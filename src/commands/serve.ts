@@ -6,6 +6,9 @@ import { protocols } from "../protocols/index.ts";
 /** The gateway of this process. It lives outside the module because `bun --hot` evaluates modules again. */
 const process_ = globalThis as { patchbay?: Promise<Gateway> };
 
+/** Milliseconds in which most clients that were sent away have tried again: they wait for half a second to one and a half. */
+const LINGER = 1_500;
+
 /**
  * Runs the gateway until SIGTERM or SIGINT, then drains it; a second signal ends the process at once. Under `bun --hot`
  * a later evaluation finds the running gateway and puts the new declarations into it.
@@ -27,7 +30,7 @@ export async function run(_args: readonly string[], env: Record<string, string |
   const gateway = await process_.patchbay;
   announce(gateway, settings.serves, log, env.NODE_ENV === "production");
   await ended();
-  await gateway.stop();
+  await gateway.stop({ linger: LINGER });
   await log.flush();
   // Under `bun --hot` the watcher of files would keep the process alive.
   process.exit(0);
@@ -72,7 +75,7 @@ function announce(gateway: Gateway, serves: (name: string) => boolean, log: Log,
   for (const protocol of protocols) {
     if (protocol.firstConversation && serves(protocol.name)) {
       lines.push("", `A first conversation with ${protocol.name}, to paste into another shell:`, "");
-      lines.push(protocol.firstConversation(url));
+      lines.push(protocol.firstConversation(url, internal));
     }
   }
   console.log(lines.join("\n"));

@@ -44,6 +44,30 @@ export interface Surface {
   close?(): void | Promise<void>;
 }
 
+/** What a command of a protocol is given. */
+export interface CommandInput<Settings> {
+  /** Options by name; those that are not flags are text. */
+  readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly words: readonly string[];
+  readonly settings: Settings;
+  readonly gateway: GatewaySettings;
+  /** Writes a line to standard output. */
+  print(line: string): void;
+}
+
+/** A command of the executable that belongs to a protocol: `patchbay <protocol> <name>`. */
+export interface ProtocolCommand<Settings = Values<Section>> {
+  /** What stands after the name, and what it does, as the help shows it. */
+  readonly synopsis: string;
+  readonly summary: string;
+  readonly details?: string;
+  readonly options: Readonly<Record<string, { readonly type: "string" | "boolean" }>>;
+  /** Words beside the options. */
+  readonly words: { readonly least: number; readonly most: number };
+  /** Its code, loaded when it runs. Rejecting tells the person why and ends with 1. */
+  load(): Promise<{ run(input: CommandInput<Settings>): Promise<void> }>;
+}
+
 /** A protocol as a value: its name, its settings, and how to build its surface. */
 export interface Protocol<Settings extends Section = Section> {
   /** Also the name of its Postgres schema and its label in metrics. */
@@ -61,11 +85,13 @@ export interface Protocol<Settings extends Section = Section> {
     /** What such a token says of an account; `exp` is added. */
     claims(account: Account): Record<string, unknown>;
   };
+  /** Commands of its own, by name. */
+  readonly commands?: Readonly<Record<string, ProtocolCommand<Values<Settings>>>>;
   /**
-   * Shell lines, ready to paste, that hold a first conversation with a gateway at `url` (no last slash). Printed at the
-   * start and in the README, and run by a test.
+   * Shell lines, ready to paste, that hold a first conversation with a gateway at `url`, whose internal port is at
+   * `internal` (no last slashes). Printed at the start and in the README, and run by a test.
    */
-  firstConversation?(url: string): string;
+  firstConversation?(url: string, internal: string): string;
 }
 
 /** Declares a protocol; erases its settings type for the list of protocols. */

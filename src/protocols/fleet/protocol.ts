@@ -3,6 +3,7 @@ import { trustedProxies } from "../../http/address.ts";
 import type { CorsPolicy } from "../../http/cors.ts";
 import { type Core, defineProtocol, type Surface } from "../protocol.ts";
 import { adminRoutes } from "./admin/admin.ts";
+import { commands } from "./cli/commands.ts";
 import { clientEndpoints } from "./client/endpoint.ts";
 import { Requests } from "./client/requests.ts";
 import type { ClientChannel } from "./client/session.ts";
@@ -20,6 +21,7 @@ import { type DeviceChannel, Links } from "./device/links.ts";
 import { TrackerFrames } from "./device/tracker-frames.ts";
 import { Mailbox } from "./driver/mailbox.ts";
 import { Fanout } from "./fanout.ts";
+import { firstConversation } from "./first-conversation.ts";
 import { Failures } from "./identity/failures.ts";
 import { Identity } from "./identity/identity.ts";
 import { Sessids } from "./identity/sessids.ts";
@@ -41,7 +43,14 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
 /** The fleet: vehicles' positions, inputs, events, commands and drivers' messages, live. SPEC.md is its contract. */
-export const fleet = defineProtocol({ name: "fleet", settings: fleetSection, check: checkSettings, build });
+export const fleet = defineProtocol({
+  name: "fleet",
+  settings: fleetSection,
+  check: checkSettings,
+  build,
+  commands,
+  firstConversation,
+});
 
 async function build(core: Core<FleetSettings>): Promise<Surface> {
   const { settings, gateway, database, backplane, accounts, clock, log } = core;

@@ -61,7 +61,9 @@ export class Directory {
   async register(uniqueId: string, { vid, open }: { vid?: number | undefined; open: boolean }): Promise<Unit | null> {
     const key = open ? null : hashOf(newSecret());
     try {
-      return await this.#revision.change((tx) => insertUnit(tx, { uniqueId, vid, key, pndKey: key }, this.#clock.now()));
+      return await this.#revision.change((tx) =>
+        insertUnit(tx, { uniqueId, vid, key, pndKey: key }, this.#clock.now()),
+      );
     } catch (error) {
       if (!isUniqueViolation(error)) throw error;
       this.#forget();
