@@ -152,13 +152,16 @@ export class Gateway {
   /**
    * Drains and stops: no new sockets, every socket sent away by its protocol's come-back signal in batches, then the
    * protocols, the stores and the ports. Takes at most the drain time. Returns the sockets that had to be cut off.
+   *
+   * A node that had sockets answers for `linger` milliseconds at least: whoever comes back at once is told 503, and so
+   * tried elsewhere by a balancer, instead of finding the port closed (T-7.11).
    */
-  stop(): Promise<number> {
-    this.#stopping ??= this.#stop();
+  stop({ linger = 0 }: { linger?: number } = {}): Promise<number> {
+    this.#stopping ??= this.#stop(linger);
     return this.#stopping;
   }
 
-  async #stop(): Promise<number> {
+  async #stop(linger: number): Promise<number> {
     const { log, clock } = this.#options;
     const started = clock.now();
     const deadline = started + this.#options.settings.gateway.drainTime;
@@ -166,12 +169,12 @@ export class Gateway {
     this.#health.drain();
     const open = this.#core.limits.open;
     log.info({ sockets: open }, "draining");
-    const left = await drainSockets(
-      [...this.#patches.values()].flatMap((patch) => patch.mounts),
-      // What comes after the sockets needs a little of the time as well.
-      deadline - 500,
-      clock,
-    );
+    // What comes after the sockets needs a little of the time as well.
+    const end = deadline - 500;
+    const mounts = [...this.#patches.values()].flatMap((patch) => patch.mounts);
+    const left = await drainSockets(mounts, end, clock);
+    const rest = Math.min(started + linger, end) - clock.now();
+    if (open > 0 && rest > 0) await new Promise<void>((resolve) => clock.after(rest, resolve));
     await this.#close();
     log.info({ sockets: open, cut: left, milliseconds: clock.now() - started }, "stopped");
     return left;

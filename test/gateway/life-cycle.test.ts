@@ -174,4 +174,25 @@ describe("a draining gateway", () => {
     await stopped;
     clearInterval(tick);
   });
+
+  test("T-7.11 still answers those who come back at once when the last socket has gone", async () => {
+    const clock = new ManualClock(Date.now());
+    const running = await startGateway({ clock });
+    const { token } = await signUp(running.url);
+    const gone = next(await connect(running.url, token), "disconnect");
+    let over = false;
+    const stopped = running.gateway.stop({ linger: 1000 }).then(() => {
+      over = true;
+    });
+    await gone;
+    for (let i = 0; i < 40; i++) {
+      clock.advance(20);
+      const handshake = await fetch(`${running.url}/track-sio/sio/?EIO=4&transport=polling`);
+      expect([over, handshake.status]).toEqual([false, 503]);
+    }
+    const tick = setInterval(() => clock.advance(100), 1);
+    await stopped;
+    clearInterval(tick);
+    await running.stop();
+  });
 });
