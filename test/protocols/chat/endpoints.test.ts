@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { section } from "../../../src/config/setting.ts";
 import { chat } from "../../../src/protocols/chat/protocol.ts";
+import { protocols as allProtocols } from "../../../src/protocols/index.ts";
 import { defineProtocol } from "../../../src/protocols/protocol.ts";
 import { rawsocket } from "../../../src/rawsocket/endpoint.ts";
 import { frameBytes, PING, PONG, WireClient } from "../../support/wire.ts";
@@ -52,7 +53,7 @@ describe("section 1: sockets", () => {
     expect(await stage.texts(bobby!, room)).toEqual(["/", "/chat/ws", "/chat/ws/"]);
   });
 
-  test("C-1.3 beside another system on `/` the token parameter decides, wherever it stands in the list", async () => {
+  test("C-1.3 beside another system on `/` the token parameter decides", async () => {
     for (const [root, withToken, without] of [
       ["auto", 4002, 4999],
       ["token", 4002, 4999],
@@ -67,6 +68,17 @@ describe("section 1: sockets", () => {
       expect([root, await codeAt(both, "/?token=")]).toEqual([root, withToken === null ? null : 4001]);
       expect(await codeAt(both, "/chat/ws")).toBe(4001);
     }
+  });
+
+  test("C-1.3 beside fleet each gets its own, as both contracts say", async () => {
+    const both = await stages.start({ protocols: allProtocols, env: { PROTOCOLS: "fleet,chat" } });
+    expect([await codeAt(both, "/?token=x"), await codeAt(both, "/?a=1&token=")]).toEqual([4002, 4001]);
+    const fleet = await both.knock("/").opened();
+    fleet.raw("nonsense");
+    expect(await fleet.next()).toMatchObject({ params: { type: "error" } });
+    const { token } = await both.person();
+    const app = await both.knock(`/?token=${token}`).opened();
+    expect((await app.say(0, "?")).reason).toBe("not a participant of this room");
   });
 
   test("C-1.3 alone, auto takes all of `/`, token what has the parameter, off nothing", async () => {

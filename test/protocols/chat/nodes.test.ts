@@ -2,13 +2,13 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:tes
 import { startProxy } from "../../support/proxy.ts";
 import { freshPrefix, testRedis } from "../../support/redis.ts";
 import { type Client, confirmed, ends, received, tempId } from "./client.ts";
-import { outcome, type Person, type Stage, Stages, told } from "./stage.ts";
+import { outcome, type Person, type Stage, Stages, sharesDatabase, told } from "./stage.ts";
 
 const redis = await testRedis();
 const stages = new Stages();
 afterAll(() => stages.stop());
 
-describe.if(redis.available)("two nodes", () => {
+describe.if(redis.available && sharesDatabase)("two nodes", () => {
   let remove: () => Promise<void>;
   let shared: Record<string, string>;
   let here: Stage;

@@ -50,6 +50,9 @@ export async function call(
   return { status: response.status, headers: response.headers, body: text === "" ? null : JSON.parse(text) };
 }
 
+/** Whether the gateways of a test file stand on one database; embedded ones each have their own. */
+export const sharesDatabase = postgresUrl !== undefined;
+
 /** The body of an error. */
 export const failed = (text: string) => ({ error_message: text, message: text, data: null });
 export const enveloped = (data: unknown) => ({ error_message: null, data });
