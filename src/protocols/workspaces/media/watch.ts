@@ -20,14 +20,14 @@ export class Watch {
   readonly #parts: WatchParts;
   /** Servers that are being reported as down. */
   readonly #reporting = new Map<JanusServer, Promise<void>>();
-
+  /** Servers that answered the last probe of this node. */
   readonly #answering = new Set<JanusServer>();
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
   }
 
-  /** How many answered the last probe of this node. */
+  /** How many servers answer. */
   get up(): number {
     return this.#answering.size;
   }
