@@ -122,15 +122,15 @@ export class InviteCodes {
   /** Lets a new guest into the channel of a token (W-4.60). Throws `guest_code`. */
   async redeemAsGuest(change: Change, token: string, userId: string): Promise<void> {
     const { tx } = change;
-    const [found] = await tx
-      .select({ code: inviteCodes, workspace: workspaces })
+    const [code] = await tx
+      .select()
       .from(inviteCodes)
-      .innerJoin(workspaces, eq(workspaces.id, inviteCodes.workspaceId))
       .where(and(eq(inviteCodes.codeHash, hashOf(token)), eq(inviteCodes.kind, "channel"), this.#isGood()))
-      .for("update", { of: inviteCodes });
-    const channelId = found?.code.channelId;
-    if (!found || !channelId) throw errors.fault("guest_code");
-    const { code, workspace } = found;
+      .for("update");
+    if (!code?.channelId) throw errors.fault("guest_code");
+    const { channelId } = code;
+    const [workspace] = await tx.select().from(workspaces).where(eq(workspaces.id, code.workspaceId));
+    if (!workspace) throw errors.fault("guest_code");
     await this.#arrivals.joinWorkspace(change, userId, workspace, "guest", code.id);
     await tx
       .insert(channelMembers)
