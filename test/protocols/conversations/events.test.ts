@@ -35,6 +35,8 @@ describe("create_room", () => {
       await stage.client({ person: ann, role: "BUYER" }),
     ];
     const other = await stage.client({ person: bob });
+    // Everything about their coming is told.
+    for (const client of [one, two, other]) await client.rest();
     const buyer_info = { name: "Ann", email: "ann@example.com" };
     const wish = { type: "BS", buyer: Number(ann.id), seller: bob.id, shop_id: 9, creator: ann.id, buyer_info };
     const answer = await one.ask("create_room", wish);
