@@ -38,7 +38,8 @@ export function corsHeaders(policy: CorsPolicy, origin: string | null): Record<s
 export function preflight(policy: CorsPolicy, request: Request): Response {
   const origin = request.headers.get("origin");
   const headers = new Headers({ vary: "Origin, Access-Control-Request-Headers" });
-  if (originAllowed(policy, origin)) {
+  // One without an origin is no preflight at all; where origins are listed it is not told that all may pass.
+  if (originAllowed(policy, origin) && (origin !== null || policy.origins === "*")) {
     headers.set("access-control-allow-origin", origin ?? "*");
     if (policy.credentials) headers.set("access-control-allow-credentials", "true");
     headers.set("access-control-allow-methods", policy.methods.join(", "));
