@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
+import postgres from "postgres";
 import { startProxy } from "../../support/proxy.ts";
 import { freshPrefix, testRedis } from "../../support/redis.ts";
 import { type Client, confirmed, ends, received, tempId } from "./client.ts";
@@ -7,6 +8,17 @@ import { outcome, type Person, type Stage, Stages, sharesDatabase, told } from "
 const redis = await testRedis();
 const stages = new Stages();
 afterAll(() => stages.stop());
+
+/** A connection of the test's own, and how many others wait for a lock. */
+async function observer() {
+  const sql = postgres((await stages.databaseUrl()) as string, { max: 2 });
+  const waiters = async () => {
+    const rows = await sql`select from pg_stat_activity
+      where wait_event_type = 'Lock' and datname = current_database()`;
+    return rows.length;
+  };
+  return { sql, waiters };
+}
 
 describe.if(redis.available && sharesDatabase)("two nodes", () => {
   let remove: () => Promise<void>;
@@ -61,11 +73,11 @@ describe.if(redis.available && sharesDatabase)("two nodes", () => {
       [0, 1].map(() => stages.start({ env: { ...shared, CHAT_SINGLE_DEVICE: "off" } })),
     );
     const watcher = await several[0]!.client(bobby);
-    const senders = [await several[0]!.client(alice), await several[1]!.client(alice)];
+    const senders = [await several[0]!.client(alice), await several[0]!.client(alice), await several[1]!.client(alice)];
     for (let i = 0; i < 20; i++) {
       const id = tempId();
       const answers = await Promise.all(senders.map((client) => client.say(rooms[0]!, `once ${i}`, id)));
-      expect(answers.map(({ confirmed }) => confirmed)).toEqual([true, true]);
+      expect(answers.map(({ confirmed }) => confirmed)).toEqual([true, true, true]);
       expect(await watcher.next()).toEqual(received(rooms[0]!, alice.id, `once ${i}`));
     }
     expect((await here.texts(bobby, rooms[0]!)).length).toBe(20);
@@ -105,6 +117,45 @@ describe.if(redis.available && sharesDatabase)("two nodes", () => {
         Array.from({ length: 150 }, (_, i) => `${name} ${i}`),
       );
     }
+  });
+
+  test("C-5.7 a message that has its id keeps later ones of the room waiting until it is committed", async () => {
+    const room = await here.room(alice, bobby);
+    const [a, b] = [await here.client(alice), await there.client(bobby)];
+    const { sql, waiters } = await observer();
+    await sql
+      .begin(async (tx) => {
+        // Somebody else's row of the same key, not yet committed, holds the statement up after it took its id.
+        await tx`insert into chat.messages (room_id, sender_id, temp_id, message, created_at)
+          values (${room}, ${alice.id}, 'held', 'x', now())`;
+        a.send(room, "first", "held");
+        while ((await waiters()) < 1) await Bun.sleep(5);
+        b.send(room, "second", "free");
+        while ((await waiters()) < 2 && b.frames.length === 0) await Bun.sleep(5);
+        expect(b.frames).toEqual([]);
+        throw new Error("rolled back");
+      })
+      .catch((error) => expect(error.message).toBe("rolled back"));
+    expect(await a.next()).toEqual(confirmed("held"));
+    expect((await b.confirmation("free")).confirmed).toBe(true);
+    expect(await here.texts(alice, room)).toEqual(["first", "second"]);
+    await sql.end();
+  });
+
+  test("C-3.26 C-5.6 a statement that waited for a removal counts the removed user as gone", async () => {
+    const room = await here.room(alice, bobby);
+    const [a, b] = [await here.client(alice), await there.client(bobby)];
+    const { sql, waiters } = await observer();
+    await sql.begin(async (tx) => {
+      await tx`update chat.rooms set participants = array_remove(participants, ${bobby.id}::uuid) where id = ${room}`;
+      a.send(room, "without you", "mine");
+      b.send(room, "still in?", "yours");
+      while ((await waiters()) < 2) await Bun.sleep(5);
+    });
+    expect(await a.next()).toEqual(confirmed("mine"));
+    expect(await outcome(b)).toMatchObject({ frames: [{ data: { reason: "not a participant of this room" } }, {}] });
+    expect(await here.texts(alice, room)).toEqual(["without you"]);
+    await sql.end();
   });
 
   test("C-6.10 the newest connection wins over nodes, and of simultaneous ones exactly one is left", async () => {
