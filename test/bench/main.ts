@@ -24,6 +24,7 @@ import { connect } from "./scenarios/connect.ts";
 import { conversations } from "./scenarios/conversations.ts";
 import { drain } from "./scenarios/drain.ts";
 import { fanout } from "./scenarios/fanout.ts";
+import { fleet } from "./scenarios/fleet.ts";
 import { idle } from "./scenarios/idle.ts";
 import { nodes } from "./scenarios/nodes.ts";
 import { rooms } from "./scenarios/rooms.ts";
@@ -31,7 +32,7 @@ import { start } from "./scenarios/start.ts";
 import { openStores } from "./stores.ts";
 import { printed } from "./table.ts";
 
-const scenarios: readonly Scenario[] = [fanout, rooms, idle, connect, drain, start, nodes, chat, conversations];
+const scenarios: readonly Scenario[] = [fanout, rooms, idle, connect, drain, start, nodes, chat, conversations, fleet];
 
 const { values: options } = parseArgs({
   options: {
