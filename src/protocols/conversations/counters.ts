@@ -29,6 +29,11 @@ export class Counters {
     this.#metrics.counter("refused_sockets", "Sockets refused, by reason.", { type: reason }).value++;
   }
 
+  /** Domain events that Kafka does not have yet. */
+  backlog(read: () => number): void {
+    this.#metrics.gauge("outbox_backlog", "Domain events that wait to be relayed.", read);
+  }
+
   closed(cause: LeaveReason): void {
     this.#metrics.counter("closed_sockets", "Admitted sockets that ended, by cause.", { cause }).value++;
   }

@@ -37,6 +37,8 @@ const PURGE_INTERVAL = 600_000;
 /** Between two looks for new domain events, and for a consumer that has given up. */
 const RELAY_INTERVAL = 250;
 const CONSUMER_INTERVAL = 1_000;
+/** Between two counts of waiting domain events. */
+const MEASURE_INTERVAL = 10_000;
 /** Milliseconds by which the clocks of issuers may differ (V-2.2). */
 const LEEWAY = 30_000;
 
@@ -165,6 +167,7 @@ function kafkaOf(
   const consumer = clients.consumer(settings.kafkaGroup, settings.auctionTopic, (value) => auctions.take(value));
   const tasks: Task[] = [
     { name: "relay domain events", every: RELAY_INTERVAL, run: () => relay.run() },
+    { name: "count waiting domain events", every: MEASURE_INTERVAL, run: () => relay.measure() },
     { name: "read auction results", every: CONSUMER_INTERVAL, run: () => consumer.run() },
   ];
   const close = async () => {

@@ -1,4 +1,4 @@
-import { asc, inArray, isNull, sql } from "drizzle-orm";
+import { asc, count, inArray, isNull, sql } from "drizzle-orm";
 import type { Clock } from "../../clock.ts";
 import type { Database } from "../../database/database.ts";
 import type { Log } from "../../observe/log.ts";
@@ -29,6 +29,7 @@ export class Relay {
   readonly #lease: DatabaseLease;
   #away = false;
   #closed = false;
+  #backlog = 0;
 
   constructor(
     parts: { database: Database; producer: KafkaProducer; counters: Counters; log: Log },
@@ -36,6 +37,7 @@ export class Relay {
   ) {
     this.#parts = parts;
     this.#lease = new DatabaseLease(parts.database, { name: "relay", holder: options.node, life: LEASE });
+    parts.counters.backlog(() => this.#backlog);
   }
 
   /** Relays what waits, if it is this node's turn. To be called again and again; never rejects. */
@@ -49,6 +51,13 @@ export class Relay {
       if (!this.#away) log.warn({ error: isOutage(error) ? undefined : error }, "domain events wait");
       this.#away = true;
     }
+  }
+
+  /** Counts what waits, for the metric. */
+  async measure(): Promise<void> {
+    const { orm } = this.#parts.database;
+    const [waiting] = await orm.select({ count: count() }).from(outbox).where(isNull(outbox.relayedAt));
+    this.#backlog = waiting?.count ?? 0;
   }
 
   async close(): Promise<void> {
@@ -96,11 +105,11 @@ export async function purgeOutbox(
   const removable = options.relayedOnly ? sql`and relayed_at is not null` : sql``;
   for (let removed = PURGE_BATCH; removed === PURGE_BATCH; ) {
     // The oldest alone are looked at: all others are younger.
-    const { count } = await database.orm.execute(sql`
+    const { count: rows } = await database.orm.execute(sql`
       delete from conversations.outbox where sequence in (
         select sequence from (
           select sequence, created_at, relayed_at from conversations.outbox order by sequence limit ${PURGE_BATCH}
         ) as oldest where created_at < ${before}::text::timestamptz ${removable})`);
-    removed = count;
+    removed = rows;
   }
 }
