@@ -29,10 +29,23 @@ import { idle } from "./scenarios/idle.ts";
 import { nodes } from "./scenarios/nodes.ts";
 import { rooms } from "./scenarios/rooms.ts";
 import { start } from "./scenarios/start.ts";
+import { workspaces } from "./scenarios/workspaces.ts";
 import { openStores } from "./stores.ts";
 import { printed } from "./table.ts";
 
-const scenarios: readonly Scenario[] = [fanout, rooms, idle, connect, drain, start, nodes, chat, conversations, fleet];
+const scenarios: readonly Scenario[] = [
+  fanout,
+  rooms,
+  idle,
+  connect,
+  drain,
+  start,
+  nodes,
+  chat,
+  conversations,
+  fleet,
+  workspaces,
+];
 
 const { values: options } = parseArgs({
   options: {
