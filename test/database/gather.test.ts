@@ -88,6 +88,12 @@ for (const kind of databaseKinds) {
       expect(batches).toEqual([[1], [2, 3]]);
     });
 
+    test("rows that stand for several fill a statement sooner, and one that is too heavy goes alone", async () => {
+      const insert = inserts({ maxRows: 4, weight: ({ key }) => key });
+      await Promise.all([1, 2, 3, 9, 4].map((key) => insert({ key, text: "x" })));
+      expect(sizes).toEqual([2, 1, 1, 1]);
+    });
+
     test("a row that the database refuses fails alone", async () => {
       const insert = inserts();
       await insert(message(17));

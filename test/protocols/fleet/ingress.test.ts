@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { freePort } from "../../support/redis.ts";
 import type { Socket } from "./socket.ts";
 import { type Stage, Stages, type TestUnit, type TestUser, TRACCAR_SECRET } from "./stage.ts";
 
@@ -499,6 +500,20 @@ describe("doors", () => {
     for (const path of ["/fleet/ingress/osmand", "/fleet/ingress/traccar/positions", "/fleet/device"]) {
       expect((await shut.call("POST", shut.url + path, "{}")).status).toBe(404);
     }
+  });
+
+  test("F-1.6 the OsmAnd protocol at / of a port of its own", async () => {
+    const port = await freePort();
+    const beside = await stages.start({ env: { FLEET_OSMAND_PORT: String(port) } });
+    const here = await scene({ key: null });
+    const report = (path: string) => fetch(`http://127.0.0.1:${port}${path}`).then(({ status }) => status);
+    const query = `?id=${here.unit.unique_id}&lat=1&lon=2&timestamp=${ago(3).getTime()}`;
+    expect([await report(`/${query}`), await report("/?id=nobody&lat=1&lon=2"), await report("/elsewhere")]).toEqual([
+      200, 400, 404,
+    ]);
+    expect(await stored(here)).toMatchObject([{ tmx: ago(3).toISOString() }]);
+    await beside.stop();
+    await expect(report("/")).rejects.toThrow();
   });
 
   test("FLEET_AUTO_REGISTER makes units of what reports, once", async () => {
