@@ -281,7 +281,7 @@ export class Connections {
       await change.tx.insert(connections).values(values);
     }
     // W-7.4: nobody of this user was awake before.
-    if (others.every(({ asleep }) => asleep)) await statuses.choose(change, user, onlineStatus ?? "online", "auth");
+    if (others.every(({ asleep }) => asleep)) statuses.choose(user, onlineStatus ?? "online", "auth");
     await this.#listen(change.tx, peer, identity, role, null);
     await statuses.settle(change, user);
     return { reconnected: false, onlineStatus: user.visibleStatus, channelId: null, mediaGrant: null };

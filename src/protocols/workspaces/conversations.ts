@@ -37,7 +37,8 @@ export class Conversations {
   async select(userId: string, socketId: string, channelId: string, state: MediaFlags): Promise<ConnectionOptions> {
     const { changes, media } = this.#parts;
     changes.mustReachOthers();
-    await this.#mayEnter(this.#orm, userId, socketId, channelId);
+    // Media are prepared for those alone who may enter; the rest is checked once, under the locks.
+    if (media.enabled) await this.#mayEnter(this.#orm, userId, socketId, channelId);
     const grant = await media.admit({ channelId, userId, connection: socketId });
     try {
       await changes.ofUser(userId, (change) => this.#enter(change, userId, socketId, channelId, state, grant));
@@ -88,16 +89,16 @@ export class Conversations {
       const row = await this.#live(change.tx, userId, socketId);
       if (!user || !row) throw errors.fault("socket_not_found");
       if (cause === "manually") {
-        await statuses.choose(change, user, status, "manual");
+        statuses.choose(user, status, "manual");
         await statuses.settle(change, user);
         change.after(() => notices.myStatus(userId, status));
         return;
       }
       const asleep = status === "idle";
-      await change.tx.update(connections).set({ asleep }).where(eq(connections.id, socketId));
-      if (!asleep && user.chosenStatus === "idle" && user.chosenBy === "auth") {
-        await statuses.choose(change, user, "online", "auth");
+      if (row.asleep !== asleep) {
+        await change.tx.update(connections).set({ asleep }).where(eq(connections.id, socketId));
       }
+      if (!asleep && user.chosenStatus === "idle" && user.chosenBy === "auth") statuses.choose(user, "online", "auth");
       await statuses.settle(change, user);
     });
   }
@@ -140,14 +141,15 @@ export class Conversations {
     return (await this.#live(this.#orm, userId, socketId))?.channelId ?? null;
   }
 
-  /** The checks of a select, in the order of W-4.70. */
+  /** The checks of a select, in the order of W-4.70; the connection, and the user's one in a conversation there. */
   async #mayEnter(tx: Orm, userId: string, socketId: string, channelId: string) {
-    const row = await this.#live(tx, userId, socketId);
+    const mine = await tx.select().from(connections).where(eq(connections.userId, userId));
+    const row = mine.find(({ id, graceUntil }) => id === socketId && graceUntil === null);
     if (!row) throw errors.fault("socket_not_found");
     const { channel, relation } = await channelFor(tx, channelId, userId);
     demand(channel.workspaceId === row.workspaceId && relation !== null);
     if (row.channelId === channelId) throw errors.fault("already_selected");
-    return row;
+    return mine.find(({ workspaceId, channelId: other }) => workspaceId === row.workspaceId && other !== null);
   }
 
   async #enter(
@@ -161,15 +163,14 @@ export class Conversations {
     const { statuses, departures, notices, clock } = this.#parts;
     const { tx, after } = change;
     await statuses.lock(change, userId);
-    const row = await this.#mayEnter(tx, userId, socketId, channelId);
-    const inside = await this.#inConversations(tx, row);
-    await lockChannels(tx, [channelId, ...inside.map((other) => other.channelId as string)]);
-    // Once more, now that nobody can put somebody out or delete the channel.
-    await this.#mayEnter(tx, userId, socketId, channelId);
-    const [other] = await this.#inConversations(tx, row);
+    const inside = await this.#mayEnter(tx, userId, socketId, channelId);
+    const held = await lockChannels(tx, inside?.channelId ? [channelId, inside.channelId] : [channelId]);
+    // Memberships cannot change while the user is held; a channel could still be deleted.
+    if (!held.some(({ id }) => id === channelId)) throw errors.fault("not_found");
+    const other = inside?.channelId && held.some(({ id }) => id === inside.channelId) ? inside : null;
     const now = new Date(clock.now());
     if (other?.id === socketId) await departures.leaveConversation(change, other);
-    const left = other !== undefined && other.id !== socketId ? other : null;
+    const left = other !== null && other.id !== socketId ? other : null;
     if (left) await this.#vacate(tx, left);
     await tx
       .update(connections)
@@ -177,7 +178,8 @@ export class Conversations {
       .where(eq(connections.id, socketId));
     await this.#count(tx, userId, channelId, now, left?.channelId === channelId);
     after(() => notices.selected({ userId, channelId, socketId }, flagsOf(state)));
-    if (left) await this.#endOn(change, left, channelId);
+    const leftChannel = held.find(({ id }) => id === left?.channelId);
+    if (left && leftChannel) await this.#endOn(change, left, channelId, leftChannel);
     await departures.cancelInvites(
       change,
       and(eq(pendingInvites.toUser, userId), eq(pendingInvites.channelId, channelId)),
@@ -185,7 +187,7 @@ export class Conversations {
   }
 
   /** The conversation of the user's other device is over (W-6.35, W-6.36). */
-  async #endOn(change: Change, left: ConnectionRow, channelId: string): Promise<void> {
+  async #endOn(change: Change, left: ConnectionRow, channelId: string, leftChannel: ChannelRow): Promise<void> {
     const { departures, notices, media } = this.#parts;
     const { userId } = left;
     change.after(() => notices.changedDevice(userId));
@@ -194,7 +196,7 @@ export class Conversations {
         notices.leave(left.id, rooms.conversation(channelId));
         media.leave(left.mediaGrant);
       });
-    } else await departures.conversationLeft(change, left);
+    } else await departures.conversationLeft(change, left, leftChannel);
   }
 
   async #vacate(tx: Orm, { id }: ConnectionRow): Promise<void> {
@@ -238,20 +240,6 @@ export class Conversations {
   async #live(tx: Orm, userId: string, socketId: string): Promise<ConnectionRow | undefined> {
     const row = await this.#parts.connections.find(userId, socketId, tx);
     return row?.graceUntil === null ? row : undefined;
-  }
-
-  /** The user's connection in a conversation of the same workspace: one at most (W-8.1). */
-  #inConversations(tx: Orm, { userId, workspaceId }: ConnectionRow): Promise<ConnectionRow[]> {
-    return tx
-      .select()
-      .from(connections)
-      .where(
-        and(
-          eq(connections.userId, userId),
-          eq(connections.workspaceId, workspaceId),
-          sql`${connections.channelId} is not null`,
-        ),
-      );
   }
 
   get #orm(): Orm {

@@ -37,14 +37,13 @@ export class Departures {
     const [row] = await change.tx.select().from(connections).where(eq(connections.id, id)).for("update");
     if (!channel || row?.channelId !== channelId) return;
     await this.#vacate(change, [row]);
-    await this.conversationLeft(change, row);
+    await this.conversationLeft(change, row, channel);
   }
 
   /** What follows when a connection is out of its conversation, as its row was before. User and channel are held. */
-  async conversationLeft(change: Change, row: ConnectionRow): Promise<void> {
+  async conversationLeft(change: Change, row: ConnectionRow, channel: ChannelRow): Promise<void> {
     this.#tellLeft(change, row);
-    const channel = row.channelId === null ? null : await lockChannel(change.tx, row.channelId);
-    if (channel) await this.#endIfForsaken(change, channel);
+    await this.#endIfForsaken(change, channel);
   }
 
   /** A connection is gone for good (W-6.39). The user is held. */

@@ -47,28 +47,29 @@ export class Statuses {
     return user ?? null;
   }
 
-  /** Sets what a user chose (W-7.4, W-7.5); `settle` has to follow. */
-  async choose({ tx }: Change, user: LockedUser, status: OnlineStatus | null, by: ChosenBy | null) {
-    await tx.update(users).set({ chosenStatus: status, chosenBy: by }).where(eq(users.id, user.id));
+  /** Notes what a user chose (W-7.4, W-7.5); `settle` has to follow. */
+  choose(user: LockedUser, status: OnlineStatus | null, by: ChosenBy | null): void {
     user.chosenStatus = status;
     user.chosenBy = by;
   }
 
-  /** Brings what others see up to date after the user's connections or choice changed, and tells them (W-7.9, W-7.10). */
+  /** Writes what changed after the user's connections or choice did, and tells what others see (W-7.9, W-7.10). */
   async settle(change: Change, user: LockedUser): Promise<void> {
     const { tx } = change;
     const rows = await tx
       .select({ asleep: connections.asleep })
       .from(connections)
       .where(eq(connections.userId, user.id));
-    if (rows.length === 0 && user.chosenStatus !== null) await this.choose(change, user, null, null);
+    if (rows.length === 0) this.choose(user, null, null);
     const visible = visibleStatus(
       user.chosenStatus,
       rows.map(({ asleep }) => asleep),
     );
-    if (visible === user.visibleStatus) return;
+    const before = user.visibleStatus;
     user.visibleStatus = visible;
-    await tx.update(users).set({ visibleStatus: visible }).where(eq(users.id, user.id));
+    const { chosenStatus, chosenBy, visibleStatus: visibleNow } = user;
+    await tx.update(users).set({ chosenStatus, chosenBy, visibleStatus: visibleNow }).where(eq(users.id, user.id));
+    if (visible === before) return;
     const workspaces = await this.#people.workspacesOf(user.id, tx);
     change.after(() => this.#notices.status(workspaces, user.id, visible));
   }

@@ -25,6 +25,12 @@ beforeEach(async () => {
   await a.rest();
 });
 
+/** Whether a channel is gone; time goes on until it is. */
+async function ended(id: string): Promise<boolean> {
+  await stage.pass(1_000);
+  return (await stage.get(`/channels/${id}`, alice)).status === 404;
+}
+
 const errorOf = ({ status, body }: { status: number; body: Json }) => [status, body.message];
 
 describe("selecting", () => {
@@ -206,7 +212,7 @@ describe("channels that end", () => {
     await stage.must(stage.unselect(b, lasting));
     expect(await a.names()).toEqual(["user-selected-channel", "user-unselected-channel"]);
     await stage.pass(145_000);
-    await eventually(async () => (await stage.get(`/channels/${lasting}`, alice)).status === 404);
+    await eventually(() => ended(lasting));
     expect((await a.names()).filter((name) => name === "channel-deleted")).toHaveLength(1);
   });
 
@@ -217,7 +223,7 @@ describe("channels that end", () => {
     await stage.pass(590_000);
     expect((await stage.get(`/channels/${talk.id}`, alice)).status).toBe(200);
     await stage.pass(40_000);
-    await eventually(async () => (await stage.get(`/channels/${talk.id}`, alice)).status === 404);
+    await eventually(() => ended(talk.id));
   }, 60_000);
 });
 
