@@ -164,7 +164,8 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
     { perUser: settings.rateRest, perAddress: settings.ratePublic },
   );
 
-  if (gateway.redisUrl === undefined) await nodes.startAlone();
+  // At the start alone: after a reload the sockets are still there.
+  if (gateway.redisUrl === undefined) await core.keep("started", () => nodes.startAlone());
   await nodes.open();
   const stops: (() => void)[] = [
     alarms.on("grace", (id) => connections.expire(id)),
