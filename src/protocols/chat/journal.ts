@@ -3,8 +3,6 @@ import { type Database, DatabaseUnavailable } from "../../database/database.ts";
 import { gather } from "../../database/gather.ts";
 import { type Draft, type Found, find, insert, type Stored, type Written } from "./message-rows.ts";
 
-export type { Draft };
-
 /** What became of a draft. */
 export type Outcome =
   | ({ readonly kind: "stored" } & Stored)

@@ -10,7 +10,7 @@ import type { Bench, Scenario, Table } from "../scenario.ts";
 const ROOMS = 100;
 const MEMBERS = 10;
 /** Messages a second of all together: what every server keeps up with, and more than one may. */
-const RATES = [500, 2_000, 8_000];
+const RATES = [500, 2_000, 12_000];
 
 export const chat: Scenario = {
   name: "chat",
