@@ -126,7 +126,7 @@ async function build(core: Core<FleetSettings>): Promise<Surface> {
   return {
     rest: {
       routes: [
-        ...userRoutes({ settings, database, tallies, identity, failures, sessids, revision }),
+        ...userRoutes({ settings, database, tallies, identity, failures, sessids }),
         ...(opens("traccar") ? traccarRoutes(doorParts) : []),
         ...(opens("osmand") ? osmand.routes : []),
       ],

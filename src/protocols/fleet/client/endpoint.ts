@@ -5,7 +5,7 @@ import { type CorsPolicy, originAllowed } from "../../../http/cors.ts";
 import type { Log } from "../../../observe/log.ts";
 import { type RawEndpoint, rawsocket } from "../../../rawsocket/endpoint.ts";
 import type { Counters } from "../counters.ts";
-import { closes, type FrameErrorCode, frameErrors } from "../errors.ts";
+import { closes, type FrameErrorCode, frameErrors, isOutage } from "../errors.ts";
 import type { Fanout } from "../fanout.ts";
 import { authFrame, errorFrame } from "../frames.ts";
 import type { Failures } from "../identity/failures.ts";
@@ -67,7 +67,7 @@ class ClientEndpoint {
         watchers.leave(channel);
       },
       failed: (channel, error) => {
-        log.error({ error }, "a client's frame failed");
+        if (!isOutage(error)) log.error({ error }, "a client's frame failed");
         this.#tell(channel, "internal");
       },
       limits: {

@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, lt, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, lt, or } from "drizzle-orm";
 import * as v from "valibot";
 import type { Backplane } from "../../../backplane/backplane.ts";
 import type { Clock } from "../../../clock.ts";
@@ -101,27 +101,19 @@ export class Mailbox {
   welcome(uid: number): Promise<void> {
     return this.#inTurn(uid, async () => {
       const { database, links } = this.#parts;
-      for (let after = ""; links.here(uid, "pnd"); ) {
+      const open = and(eq(messages.uid, uid), inArray(messages.txs, [TXS.waiting, TXS.sent]));
+      for (let last: Row | undefined; links.here(uid, "pnd"); ) {
         const rows = await database.orm
           .select()
           .from(messages)
-          .where(
-            and(
-              eq(messages.uid, uid),
-              inArray(messages.txs, [TXS.waiting, TXS.sent]),
-              sql`(${messages.createdAt}, ${messages.id}) > ${after === "" ? sql`(to_timestamp(0), '')` : sql`(select created_at, id from fleet.messages where id = ${after})`}`,
-            ),
-          )
+          .where(and(open, last && laterThan(last)))
           .orderBy(asc(messages.createdAt), asc(messages.id))
           .limit(BATCH);
         if (rows.length === 0) return;
-        await this.#move(
-          rows.map(({ id }) => id),
-          [TXS.waiting],
-          TXS.sent,
-        );
+        const ids = rows.map(({ id }) => id);
+        await this.#move(ids, [TXS.waiting], TXS.sent);
         for (const row of rows) this.#hand(row);
-        after = rows.at(-1)!.id;
+        last = rows.at(-1);
       }
     });
   }
@@ -202,3 +194,6 @@ export class Mailbox {
 function told({ id, txs, txt, user, userName, guid }: Row): Omit<StoredMessage, "isNew"> {
   return { id, txs, content: { txt, user_id: user, user_name: userName, ...(guid === null ? {} : { guid }) } };
 }
+
+const laterThan = ({ createdAt, id }: Row) =>
+  or(gt(messages.createdAt, createdAt), and(eq(messages.createdAt, createdAt), gt(messages.id, id)));

@@ -10,7 +10,6 @@ import type { Sessids } from "../identity/sessids.ts";
 import { iso } from "../record.ts";
 import type { FleetSettings } from "../settings.ts";
 import { rightsOf, type UnitRights } from "../units/access.ts";
-import type { Revision } from "../units/revision.ts";
 import { parametersOf } from "./bodies.ts";
 import { eventPages, historyAnswer, recordPages } from "./history.ts";
 import { EventsRequest, fit, HistoryRequest, SessionRequest, spanOf } from "./requests.ts";
@@ -24,7 +23,6 @@ export interface RestParts {
   readonly identity: Identity;
   readonly failures: Failures;
   readonly sessids: Sessids;
-  readonly revision: Revision;
 }
 
 /** A success (F-3.1). */
