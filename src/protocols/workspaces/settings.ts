@@ -56,7 +56,10 @@ export const workspacesSection = section("WORKSPACES", {
   janusTextroomKey: secret("Admin key of the textroom plugin."),
   janusTimeout: seconds(5, "Seconds a call to Janus may take."),
   janusFailover: seconds(30, "Seconds a Janus server may be down until its conversations move to another."),
-  smtpUrl: url("Mail server, as smtp://user:password@host:port. Without it no e-mail is sent.", ["smtp:", "smtps:"]),
+  smtpUrl: {
+    ...url("Mail server, as smtp://user:password@host:port. Without it no e-mail is sent.", ["smtp:", "smtps:"]),
+    secret: true,
+  },
   mailFrom: text(null, "Sender of e-mails."),
   publicUrl: url("Base of the links in e-mails."),
   filesDir: text(null, "Folder of uploaded avatars; without it uploads are not served."),
@@ -64,9 +67,14 @@ export const workspacesSection = section("WORKSPACES", {
 
 export type WorkspacesSettings = Values<typeof workspacesSection>;
 
-/** Faults that only show across several settings (W-10.1, W-10.2). */
+/** Faults that only show across several settings (W-10.1, W-10.2, W-14.15). */
 export function checkSettings(settings: WorkspacesSettings) {
   const faults: { setting: string; fault: string; remedy: string }[] = [];
+  const needed = { WORKSPACES_MAIL_FROM: settings.mailFrom, WORKSPACES_PUBLIC_URL: settings.publicUrl };
+  for (const [setting, value] of Object.entries(needed)) {
+    if (settings.smtpUrl === undefined || value !== undefined) continue;
+    faults.push({ setting, fault: "is missing, and WORKSPACES_SMTP_URL needs it", remedy: "set it" });
+  }
   const servers = settings.janusUrl.length;
   if (servers === 0) return faults;
   const lists = {
