@@ -128,9 +128,13 @@ describe.if(redis.available)("two nodes", () => {
     client.pause();
     const [socket] = there.namespace().sockets.values();
     const engine = socket!.conn as unknown as { readonly bufferedBytes: number };
-    while (engine.bufferedBytes === 0) socket!.emit("block", "y".repeat(50_000));
+    // Well beyond what the system may still take meanwhile.
+    while (engine.bufferedBytes < 300_000) socket!.emit("block", "y".repeat(50_000));
+    const watcher = await connect(there);
+    const arrived = once(watcher, "firm");
     here.namespace().volatile.emit("volatile");
     here.namespace().emit("firm");
+    await arrived;
     client.resume();
     const names: string[] = [];
     while (names.at(-1) !== "firm") names.push(JSON.parse((await client.next())!.text.slice(2))[0]);
