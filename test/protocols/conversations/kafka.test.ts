@@ -338,5 +338,7 @@ describe("auction namespaces", () => {
       await there.stop();
       await prefix.remove();
     },
+    // A group of two comes together in its own time.
+    120_000,
   );
 });
