@@ -168,9 +168,12 @@ async function authenticate(peer: WorkspacesPeer, input: unknown, parts: Endpoin
     counters.authenticated.value++;
     peer.emit("auth-success", success);
   } catch (error) {
-    peer.session.failures++;
-    counters.refused("auth");
-    log.debug({ code: errors.owns(error) ? error.code : "system" }, "authentication failed");
+    if (errors.owns(error)) {
+      // A store that is away is nobody's failure.
+      peer.session.failures++;
+      counters.refused("auth");
+      log.debug({ code: error.code }, "authentication failed");
+    }
     throw error;
   }
 }

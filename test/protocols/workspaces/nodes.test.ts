@@ -297,3 +297,38 @@ describe.if(redis.available)("stores away", () => {
     }
   });
 });
+
+describe.if((await stages.databaseUrl()) !== undefined)("Postgres away", () => {
+  test("W-11.26 REST gets 503 and auth System error; sockets stay, and a loss meanwhile is made good", async () => {
+    const target = new URL((await stages.databaseUrl()) as string);
+    const proxy = await startProxy({ host: target.hostname, port: Number(target.port || 5432) });
+    const through = new URL(target);
+    through.host = `127.0.0.1:${proxy.port}`;
+    const stage = await stages.start({ env: { DATABASE_URL: through.href } });
+    try {
+      const alice = await stage.person();
+      const workspace = await stage.workspace(alice);
+      const bob = await stage.member(workspace, alice);
+      const [a, b] = [await stage.client(alice, workspace), await stage.client(bob, workspace)];
+      const late = await stage.connect(bob);
+      proxy.cut();
+      const answer = await stage.get(`/workspaces/${workspace}`, alice);
+      expect([answer.status, answer.body.message]).toEqual([503, "Service is temporarily unavailable"]);
+      expect(await late.auth(workspace)).toEqual({ event: "auth", message: "System error" });
+      b.drop();
+      await b.until("disconnect");
+      await a.settle();
+      expect(a.socket.connected).toBe(true);
+      proxy.restore();
+      await eventually(async () => (await stage.get(`/workspaces/${workspace}`, alice)).status === 200);
+      for (;;) {
+        const update = await a.until("online-status-updated");
+        if (Bun.deepEquals(update, { userId: bob.id, onlineStatus: "offline" })) break;
+      }
+    } finally {
+      proxy.restore();
+      await stage.stop();
+      await proxy.close();
+    }
+  });
+});
