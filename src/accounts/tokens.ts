@@ -22,7 +22,7 @@ export class TokenCheckUnavailable extends Error {
 /** Claims of a verified token. `exp` was there and lies ahead. */
 export interface Claims {
   readonly exp: number;
-  readonly sub?: string;
+  readonly sub?: string | number;
   readonly [claim: string]: unknown;
 }
 

@@ -91,8 +91,12 @@ function importSecret(secret: string): Promise<CryptoKey> {
 /** What jose leaves open: `exp` may be a number beyond all dates, `sub` anything. */
 function claimsOf({ exp, sub, ...others }: JWTPayload): Claims {
   if (!Number.isFinite(exp)) throw new TokenRefused("claims");
-  if (sub !== undefined && typeof sub !== "string") throw new TokenRefused("claims");
-  return { ...others, exp: exp as number, ...(sub === undefined ? {} : { sub }) };
+  // RFC 7519 says text; issuers that count their users write the number (V-2.3, F-2.2).
+  const subject: unknown = sub;
+  if (subject !== undefined && typeof subject !== "string" && !Number.isSafeInteger(subject)) {
+    throw new TokenRefused("claims");
+  }
+  return { ...others, exp: exp as number, ...(subject === undefined ? {} : { sub: subject as string | number }) };
 }
 
 function faultOf(error: unknown): TokenFault {

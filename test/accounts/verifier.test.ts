@@ -95,11 +95,18 @@ describe("a verifier with a secret", () => {
     }
     const endless = Buffer.from('{"exp":1e999}').toString("base64url");
     expect(await fault(forged(header, endless))).toBe("claims");
-    expect(await fault(forged(header, claims({ sub: 7 })))).toBe("claims");
+    for (const sub of [7.5, true, null, {}, ["7"]]) {
+      expect(await fault(forged(header, claims({ sub })))).toBe("claims");
+    }
     expect(await fault(forged(header, claims({ nbf: "now" })))).toBe("claims");
     for (const payload of [null, 7, "text", [], true]) {
       expect(await fault(forged(header, Buffer.from(JSON.stringify(payload)).toString("base64url")))).toBe("malformed");
     }
+  });
+
+  test("V-2.3 F-2.2 takes a subject that is a number as it is", async () => {
+    const header = { alg: "HS256", typ: "JWT" };
+    expect((await verifier().verify(forged(header, claims({ sub: 7 })))).sub).toBe(7);
   });
 
   test("refuses a text longer than 16 KB before it looks at it", async () => {

@@ -134,7 +134,7 @@ describe.if(broker !== null)("domain events", () => {
     const client = await speaker(stage, room);
     let said = 0;
     const talk = async (milliseconds: number) => {
-      for (const end = Date.now() + milliseconds; Date.now() < end; await Bun.sleep(20)) {
+      for (const end = Date.now() + milliseconds; Date.now() < end; await Bun.sleep(60)) {
         const answer = await client.ask("new_message", draft(room, "buyer", String(said++)));
         expect(answer).toMatchObject({ status: true });
       }
