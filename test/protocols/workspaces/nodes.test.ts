@@ -224,6 +224,29 @@ describe.if(redis.available)("a node that ends", () => {
     }
   });
 
+  test("W-11.22 a node that was held up and given up by mistake: its sockets count again, on the same sockets", async () => {
+    const survivor = await stages.start({ env: shared });
+    const sleeper = await nodeProcess();
+    try {
+      const alice = await survivor.person("Alice Adams");
+      const workspace = await survivor.workspace(alice);
+      const bob = await survivor.member(workspace, alice, "Bob Brown");
+      const watcher = await survivor.client(alice, workspace);
+      const held = await connectClient(sleeper.url, bob);
+      await held.auth(workspace);
+      expect(await watcher.until("online-status-updated")).toEqual({ userId: bob.id, onlineStatus: "online" });
+      sleeper.child.kill("SIGSTOP");
+      expect(await watcher.until("online-status-updated")).toEqual({ userId: bob.id, onlineStatus: "offline" });
+      sleeper.child.kill("SIGCONT");
+      expect(await watcher.until("online-status-updated")).toEqual({ userId: bob.id, onlineStatus: "online" });
+      await survivor.must(survivor.status(held, "idle"));
+      expect(await held.until("my-online-status-updated")).toEqual({ onlineStatus: "idle" });
+    } finally {
+      await sleeper.cleanUp();
+      await survivor.stop();
+    }
+  });
+
   test("W-8.19 W-9.10 restart of the only node: what came due meanwhile fires once, the rest survives", async () => {
     const times = { WORKSPACES_INVITE_TIMEOUT: "3", WORKSPACES_GRACE: "2", WORKSPACES_GRACE_IN_CHANNEL: "20" };
     const before = await nodeProcess(times);
