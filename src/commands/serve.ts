@@ -4,7 +4,7 @@ import { createLog, type Log, type RootLog } from "../observe/log.ts";
 import { protocols } from "../protocols/index.ts";
 
 /** The gateway of this process. It lives outside the module because `bun --hot` evaluates modules again. */
-const process_ = globalThis as { patchbay?: Promise<Gateway> };
+const process_ = globalThis as { patchbay?: Promise<Gateway>; patchbayGuarded?: true };
 
 /** Milliseconds in which most clients that were sent away have tried again: they wait for half a second to one and a half. */
 const LINGER = 1_500;
@@ -38,6 +38,9 @@ export async function run(_args: readonly string[], env: Record<string, string |
 
 /** A fault that nothing caught leaves the state unknown: it is logged, and whoever supervises the process starts it anew. */
 function endOnUnforeseen(log: RootLog): void {
+  // A start that failed under `bun --hot` has been here before.
+  if (process_.patchbayGuarded) return;
+  process_.patchbayGuarded = true;
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, async (error: unknown) => {
       log.fatal({ error }, event);
