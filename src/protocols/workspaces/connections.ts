@@ -1,8 +1,6 @@
-import { and, eq, inArray, isNotNull, isNull, lte } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import type { Clock } from "../../clock.ts";
 import type { Database, Orm } from "../../database/database.ts";
-import { gather } from "../../database/gather.ts";
-import type { Log } from "../../observe/log.ts";
 import { channelsOf } from "./access.ts";
 import type { Alarms } from "./alarms.ts";
 import type { Change, Changes } from "./changes.ts";
@@ -39,40 +37,25 @@ export interface ConnectionParts {
   readonly notices: Notices;
   readonly alarms: Alarms;
   readonly clock: Clock;
-  readonly log: Log;
   /** Soft-closes a socket on whichever node it is (W-8.22). */
   readonly replace: (socketId: string) => void;
 }
 
-/** Times in milliseconds. */
+/** Where connections are, and how many a user may have. */
 export interface ConnectionOptions {
   /** This run of this process. */
   readonly node: string;
-  readonly grace: number;
-  readonly graceInChannel: number;
   readonly perUser: number;
 }
 
-/** Most connections looked at in one sweep. */
-const SWEEP = 500;
-
-/** Sockets that authenticated, from `auth` to the end of their grace (sections 2, 7 and 8). */
+/** Sockets that authenticated: how they become connections, are taken over, and are put out (sections 2 and 8). */
 export class Connections {
   readonly #parts: ConnectionParts;
   readonly #options: ConnectionOptions;
-  /** Lost sockets whose loss could not be written yet. */
-  readonly #unwritten = new Set<string>();
-  readonly #loseOne: (id: string) => Promise<ConnectionRow | null>;
 
   constructor(parts: ConnectionParts, options: ConnectionOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#loseOne = gather({
-      write: (ids) => this.#writeLosses(ids),
-      maxRows: 500,
-      maxWait: 1,
-      maxQueued: 100_000,
-    });
   }
 
   /** Makes the socket a connection (W-2.22 to W-2.27, W-8.20 to W-8.22): in its audiences first, then told of. */
@@ -96,18 +79,6 @@ export class Connections {
     } catch (error) {
       for (const room of peer.socket.rooms) if (!before.includes(room)) void peer.socket.leave(room);
       throw error;
-    }
-  }
-
-  /** A socket is lost: it may come back for a while (W-8.17, W-8.18). Never rejects. */
-  async lost(socketId: string): Promise<void> {
-    this.#unwritten.add(socketId);
-    try {
-      const row = await this.#loseOne(socketId);
-      this.#unwritten.delete(socketId);
-      if (row) this.#tellLost(row);
-    } catch (error) {
-      this.#parts.log.warn({ error }, "a lost socket was not recorded, it will be tried again");
     }
   }
 
@@ -136,63 +107,6 @@ export class Connections {
       .from(connections)
       .where(eq(connections.sessionId, sessionId));
     if (row) await this.dropAll(row.userId, sessionId);
-  }
-
-  /** The time of a lost connection is over, if it really is (W-8.19). */
-  async expire(socketId: string): Promise<void> {
-    const { departures } = this.#parts;
-    const [seen] = await this.#orm.select().from(connections).where(this.#isOverdue(socketId));
-    if (!seen) return;
-    await this.#remove(seen.userId, async (change, user) => {
-      const [row] = await change.tx.select().from(connections).where(this.#isOverdue(socketId)).for("update");
-      if (row) await departures.removeConnection(change, user, socketId);
-    });
-  }
-
-  /** Writes losses that could not be written, and expires what no alarm has rung for. */
-  async sweep(): Promise<void> {
-    for (const id of [...this.#unwritten]) await this.lost(id);
-    const overdue = await this.#orm
-      .select({ id: connections.id })
-      .from(connections)
-      .where(and(isNotNull(connections.graceUntil), lte(connections.graceUntil, this.#now)))
-      .limit(SWEEP);
-    for (const { id } of overdue) await this.expire(id);
-  }
-
-  /** The nodes that hold connections as the database has it. */
-  async nodes(): Promise<string[]> {
-    const rows = await this.#orm
-      .selectDistinct({ node: connections.node })
-      .from(connections)
-      .where(isNull(connections.graceUntil));
-    return rows.map(({ node }) => node);
-  }
-
-  /** The sockets of a node that died are lost, each once (W-7.11, W-11.22). */
-  async abandon(node: string): Promise<void> {
-    const rows = await this.#orm
-      .select({ id: connections.id })
-      .from(connections)
-      .where(and(eq(connections.node, node), isNull(connections.graceUntil)));
-    for (let at = 0; at < rows.length; at += SWEEP) {
-      const ids = rows.slice(at, at + SWEEP).map(({ id }) => id);
-      for (const row of await this.#writeLosses(ids, node)) if (row) this.#tellLost(row);
-    }
-  }
-
-  /** This node was given up by mistake: a socket that is there counts again; false if it has to start anew. */
-  async reclaim(socketId: string): Promise<boolean> {
-    const { notices, alarms } = this.#parts;
-    const mine = and(eq(connections.id, socketId), eq(connections.node, this.#options.node));
-    const [before] = await this.#orm.select().from(connections).where(mine);
-    if (!before) return false;
-    if (before.graceUntil === null) return true;
-    const [row] = await this.#orm.update(connections).set({ graceUntil: null }).where(mine).returning();
-    if (!row) return false;
-    alarms.cancel("grace", socketId);
-    if (row.channelId !== null) notices.reconnecting(row.channelId, row.userId, false);
-    return true;
   }
 
   /** A living connection of a user by its socket id (W-4.5), or one in grace where that is allowed. */
@@ -302,44 +216,12 @@ export class Connections {
     if (conversation !== null) void socket.join(rooms.conversation(conversation));
   }
 
-  /** Puts connections into grace; null for those that are no more, or belong to another node or are lost already. */
-  async #writeLosses(ids: readonly string[], node = this.#options.node): Promise<(ConnectionRow | null)[]> {
-    const { grace, graceInChannel } = this.#options;
-    const now = this.#parts.clock.now();
-    const lose = (inside: boolean, until: number) =>
-      this.#orm
-        .update(connections)
-        .set({ graceUntil: new Date(until) })
-        .where(
-          and(
-            inArray(connections.id, [...ids]),
-            eq(connections.node, node),
-            isNull(connections.graceUntil),
-            inside ? isNotNull(connections.channelId) : isNull(connections.channelId),
-          ),
-        )
-        .returning();
-    const rows = [...(await lose(true, now + graceInChannel)), ...(await lose(false, now + grace))];
-    const byId = new Map(rows.map((row) => [row.id, row]));
-    return ids.map((id) => byId.get(id) ?? null);
-  }
-
-  #tellLost({ id, userId, channelId, graceUntil }: ConnectionRow): void {
-    const { alarms, notices } = this.#parts;
-    if (channelId !== null) notices.reconnecting(channelId, userId, true);
-    if (graceUntil !== null) alarms.set("grace", id, graceUntil);
-  }
-
   async #remove(userId: string, work: (change: Change, user: LockedUser) => Promise<void>): Promise<void> {
     const { changes, statuses } = this.#parts;
     await changes.ofUser(userId, async (change) => {
       const user = await statuses.lock(change, userId);
       if (user) await work(change, user);
     });
-  }
-
-  #isOverdue(socketId: string) {
-    return and(eq(connections.id, socketId), isNotNull(connections.graceUntil), lte(connections.graceUntil, this.#now));
   }
 
   #ofUser(tx: Orm, userId: string): Promise<ConnectionRow[]> {

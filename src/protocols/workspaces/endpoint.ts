@@ -10,6 +10,7 @@ import type { Connections } from "./connections.ts";
 import type { Conversations } from "./conversations.ts";
 import type { Counters } from "./counters.ts";
 import { type ErrorCode, errors, isOutage } from "./errors.ts";
+import type { Losses } from "./losses.ts";
 import { Broadcast, isCleanText, isSane, Transaction } from "./messages.ts";
 import { type Notices, rooms } from "./notices.ts";
 import type { Session, WorkspacesPeer } from "./session.ts";
@@ -39,13 +40,14 @@ export interface EndpointParts {
   readonly connections: Connections;
   readonly conversations: Conversations;
   readonly counters: Counters;
+  readonly losses: Losses;
   /** The authenticated sockets of this node by their id. */
   readonly peers: Map<string, WorkspacesPeer>;
 }
 
 /** The Socket.IO endpoint (sections 1, 2 and 5). */
 export function endpoint(parts: EndpointParts): SocketIoEndpoint {
-  const { settings, cors, notices, connections, counters, peers } = parts;
+  const { settings, cors, notices, connections, counters, losses, peers } = parts;
   const any = v.unknown();
   return socketio({
     path: "/socket.io",
@@ -104,7 +106,7 @@ export function endpoint(parts: EndpointParts): SocketIoEndpoint {
           void releaseAddress(peer.session, parts);
           if (!peer.session.identity) return;
           if (reason === "kicked") await connections.drop(peer.id);
-          else await connections.lost(peer.id);
+          else await losses.lost(peer.id);
         },
       }),
     },

@@ -3,7 +3,7 @@ import type { Backplane } from "../../backplane/backplane.ts";
 import type { Database } from "../../database/database.ts";
 import type { Log } from "../../observe/log.ts";
 import type { Authentication } from "./authentication.ts";
-import type { Connections } from "./connections.ts";
+import type { Losses } from "./losses.ts";
 import type { WorkspacesPeer } from "./session.ts";
 import { connections as table, users } from "./tables.ts";
 
@@ -13,7 +13,7 @@ const SET = "workspaces:nodes";
 /** Parts of the watch over nodes. */
 export interface NodeParts {
   readonly backplane: Backplane;
-  readonly connections: Connections;
+  readonly losses: Losses;
   readonly database: Database;
   readonly log: Log;
 }
@@ -35,12 +35,12 @@ export class Nodes {
 
   /** Tells the other nodes of this one, and listens for those that die. */
   async open(): Promise<void> {
-    const { backplane, connections, log } = this.#parts;
+    const { backplane, losses, log } = this.#parts;
     const { presence, node } = backplane;
     this.#stops.push(
       presence.onLost((set, lost) => {
         if (set !== SET || lost.node === node) return;
-        connections
+        losses
           .abandon(lost.node)
           .catch((error: unknown) => log.warn({ error }, "a dead node's sockets wait for the sweep"));
       }),
@@ -56,11 +56,11 @@ export class Nodes {
    * restart. A node has to be missing twice: right after the store lost its data, living ones are missing too.
    */
   async sweep(): Promise<void> {
-    const { backplane, connections } = this.#parts;
-    const holding = await connections.nodes();
+    const { backplane, losses } = this.#parts;
+    const holding = await losses.nodes();
     const living = new Set((await backplane.presence.list(SET)).map(({ node }) => node));
     const missing = new Set(holding.filter((node) => node !== backplane.node && !living.has(node)));
-    for (const node of missing) if (this.#missing.has(node)) await connections.abandon(node);
+    for (const node of missing) if (this.#missing.has(node)) await losses.abandon(node);
     this.#missing = missing;
   }
 
@@ -84,7 +84,7 @@ export class Nodes {
   async #reclaim(): Promise<void> {
     for (const peer of [...this.#peers.values()]) {
       try {
-        if (!(await this.#parts.connections.reclaim(peer.id))) await this.#authentication.resume(peer);
+        if (!(await this.#parts.losses.reclaim(peer.id))) await this.#authentication.resume(peer);
       } catch (error) {
         // Its client comes back and starts anew.
         this.#parts.log.warn({ error }, "a socket could not be reclaimed");

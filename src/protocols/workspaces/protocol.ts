@@ -17,6 +17,7 @@ import { firstConversation } from "./first-conversation.ts";
 import { Guests } from "./guests.ts";
 import { InviteCodes } from "./invite-codes.ts";
 import { Logins } from "./logins.ts";
+import { Losses } from "./losses.ts";
 import { openMailer } from "./mail.ts";
 import { openMedia } from "./media/open.ts";
 import { Nodes } from "./nodes.ts";
@@ -97,13 +98,16 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
     backplane.topics.publish(REPLACED, id);
   };
   const connections = new Connections(
-    { database, changes, statuses, departures, notices, alarms, clock, log, replace },
+    { database, changes, statuses, departures, notices, alarms, clock, replace },
     {
       node: backplane.node,
-      grace: settings.grace,
-      graceInChannel: settings.graceInChannel,
       perUser: Math.min(settings.socketsPerUser, gateway.maxConnectionsPerUser || Number.POSITIVE_INFINITY),
     },
+  );
+  const { grace, graceInChannel } = settings;
+  const losses = new Losses(
+    { alarms, changes, clock, database, departures, log, notices, statuses },
+    { node: backplane.node, grace, graceInChannel },
   );
   const conversations = new Conversations({
     database,
@@ -158,7 +162,7 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
   );
   const permissions = new Permissions({ database, inviteCodes, people });
   const authentication = new Authentication({ database, sessions, connections, media, clock }, peers, settings);
-  const nodes = new Nodes({ backplane, connections, database, log }, peers, authentication);
+  const nodes = new Nodes({ backplane, losses, database, log }, peers, authentication);
   const gate = new Gate(
     { sessions, tallies: backplane.tallies, counters },
     { perUser: settings.rateRest, perAddress: settings.ratePublic },
@@ -168,7 +172,7 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
   if (gateway.redisUrl === undefined) await core.keep("started", () => nodes.startAlone());
   await nodes.open();
   const stops: (() => void)[] = [
-    alarms.on("grace", (id) => connections.expire(id)),
+    alarms.on("grace", (id) => losses.expire(id)),
     clock.after(RETURN_TIME, () => void stops.push(alarms.on("invite", (id) => callInvites.expire(id)))),
     backplane.topics.subscribe(REPLACED, (id) => drop(String(id))),
   ];
@@ -216,12 +220,13 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
         connections,
         conversations,
         counters,
+        losses,
         peers,
       }),
     ],
     tasks: [
       { name: "look for dead nodes", every: SWEEP_INTERVAL, run: () => nodes.sweep() },
-      { name: "end overdue connections", every: SWEEP_INTERVAL, run: () => connections.sweep() },
+      { name: "end overdue connections", every: SWEEP_INTERVAL, run: () => losses.sweep() },
       { name: "end overdue invites", every: SWEEP_INTERVAL, run: () => callInvites.sweep() },
       { name: "end empty channels", every: TIDY_INTERVAL, run: () => channels.sweep() },
       { name: "end forgotten guests", every: TIDY_INTERVAL, run: () => guests.sweep() },
