@@ -23,9 +23,3 @@ export const socketHandlers = {
   close: (ws: Socket, code: number, reason: string) => ws.data.close(ws, code, reason),
   pong: (ws: Socket) => ws.data.pong?.(ws),
 };
-
-/** Told of each connection that opens and closes, by the address of its client. */
-export interface ConnectionObserver {
-  opened(address: string): void;
-  closed(address: string): void;
-}

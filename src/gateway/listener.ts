@@ -3,6 +3,7 @@ import { clientInfo, type TrustedProxies } from "../http/address.ts";
 import { servesHost } from "../http/hosts.ts";
 import type { ClientInfo, RestSurface } from "../http/routes.ts";
 import type { Log } from "../observe/log.ts";
+import { WEBSOCKET_LIMITS } from "../socketio/engine/index.ts";
 import { type SocketOwner, socketHandlers } from "../websocket.ts";
 import type { ConnectionLimits } from "./limits.ts";
 import type { SocketMount } from "./mounts.ts";
@@ -15,8 +16,6 @@ import { notTaken, type RestMount, restApp } from "./rest.ts";
 const MAX_BODY_BYTES = Number.MAX_SAFE_INTEGER;
 /** Largest frame of any protocol; each enforces its own smaller limit. */
 const MAX_FRAME_BYTES = 16 * 1024 * 1024;
-/** Where Bun itself cuts a slow reader off; protocols look at their own smaller limits before. */
-const MAX_OUTBOX_BYTES = 8 * 1024 * 1024;
 /** Seconds an HTTP request may be silent. A long poll waits for one ping interval, the default of 10 s would cut it. */
 const IDLE_TIMEOUT = 120;
 
@@ -75,12 +74,10 @@ export class Listener {
       websocket: {
         ...socketHandlers,
         maxPayloadLength: MAX_FRAME_BYTES,
-        backpressureLimit: MAX_OUTBOX_BYTES,
-        closeOnBackpressureLimit: true,
+        ...WEBSOCKET_LIMITS,
         // Heartbeats are the protocols' own: their intervals and close codes differ.
         idleTimeout: 0,
         sendPings: false,
-        perMessageDeflate: false,
       },
     });
   }

@@ -1,4 +1,4 @@
-import type { Message, MessageNotice } from "./messages.ts";
+import type { Message } from "./messages.ts";
 import type { messages } from "./tables.ts";
 
 /** A message as it is stored. */
@@ -17,19 +17,5 @@ export function toMessage(row: StoredMessage): Message {
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),
     __v: 0,
-  };
-}
-
-/** A stored message as sockets get it (V-5.4). */
-export function toNotice(row: Omit<StoredMessage, "isSeen" | "updatedAt">): MessageNotice {
-  return {
-    _id: row.id,
-    room_id: row.roomId,
-    from: row.sender,
-    to: row.receiver,
-    type: row.type,
-    content: row.content,
-    client_message_id: row.clientMessageId,
-    created_at: row.createdAt.toISOString(),
   };
 }

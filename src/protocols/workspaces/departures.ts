@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNull, or, type SQL } from "drizzle-orm";
+import { and, asc, eq, inArray, or, type SQL } from "drizzle-orm";
 import { accounts } from "../../accounts/tables.ts";
 import type { Clock } from "../../clock.ts";
 import type { Orm } from "../../database/database.ts";
@@ -281,6 +281,3 @@ export async function lockChannel(tx: Orm, id: string): Promise<ChannelRow | nul
 
 /** Invites from or to somebody. */
 const concerning = (userId: string) => or(eq(pendingInvites.fromUser, userId), eq(pendingInvites.toUser, userId));
-
-/** Connections whose socket is there. */
-export const isLive = isNull(connections.graceUntil);
