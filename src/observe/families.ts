@@ -1,4 +1,5 @@
 import * as prometheus from "prom-client";
+import { Distribution } from "./distribution.ts";
 import type { Counter, Histogram } from "./metrics.ts";
 
 export type Labels = Readonly<Record<string, string>>;
@@ -53,11 +54,12 @@ export class Families {
 
   histogram(name: string, help: string, labels: Labels): Histogram {
     return declare(this.#histograms, `patchbay_${name}`, labels, (config) => {
-      const metric = new prometheus.Histogram({ ...config, help, buckets, registers: [this.#registry] });
-      return seriesMap<Histogram>((labels) => {
-        metric.zero({ ...labels });
-        return metric.labels({ ...labels });
-      }).series;
+      const { series, all } = seriesMap(() => new Distribution(buckets));
+      // Not a histogram of prom-client: to observe through it costs ten times as much.
+      const values = () => [...all()].flatMap(([labels, distribution]) => distribution.samples(config.name, labels));
+      const get = async () => ({ name: config.name, help, type: "histogram", values: values() });
+      this.#registry.registerMetric({ name: config.name, get } as unknown as prometheus.Metric);
+      return series;
     });
   }
 

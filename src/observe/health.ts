@@ -60,10 +60,10 @@ export function createHealth(options: { clock: Clock; metrics: Metrics; log?: Lo
   };
 
   const refresh = async (): Promise<void> => {
-    if (clock.now() - asked < freshFor) return;
+    if (clock.elapsed() - asked < freshFor) return;
     asking ??= Promise.all([...checks].map(([dependency, run]) => ask(dependency, run)))
       .then(() => {
-        asked = clock.now();
+        asked = clock.elapsed();
       })
       .finally(() => {
         asking = null;

@@ -1,5 +1,7 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createLog, type LogOptions, type RootLog } from "../../src/observe/log.ts";
+
+setDefaultTimeout(120_000);
 
 function capture(options: Partial<LogOptions> = {}): { log: RootLog; text: () => string; lines: () => Line[] } {
   const written: string[] = [];
