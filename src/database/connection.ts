@@ -5,10 +5,11 @@ import type { Log } from "../observe/log.ts";
 import { DatabaseUnavailable } from "./database.ts";
 import type { Dial } from "./dial.ts";
 import { statementError } from "./errors.ts";
+import type { RecurringTexts } from "./recurring.ts";
 import { asTransaction } from "./transaction.ts";
 
-/** A statement as drizzle hands it over: text, parameters and options. */
-export type Statement = Parameters<Sql["unsafe"]>;
+/** A statement as drizzle hands it over. */
+export type Statement = readonly [text: string, parameters?: Parameters<Sql["unsafe"]>[1]];
 /** What the server answered: rows, as objects or as arrays of values. */
 export type Answer = unknown[] & { readonly command?: string };
 
@@ -20,10 +21,17 @@ export interface ConnectionOptions {
   readonly statementTimeout: number;
   /** Milliseconds without an answer after which the connection is given up; more than the server's own limit. */
   readonly patience?: number;
+  /** Seconds until an attempt to connect is given up; 3 by default. */
+  readonly connectTimeout?: number;
+  /** Decides what is prepared; without it nothing is. */
+  readonly recurring?: RecurringTexts;
 }
 
-/** Seconds until an attempt to connect is given up. */
-const connectTimeout = 3;
+/**
+ * Serializers by type. postgres.js puts the text of a parameter in its place, and does so once more when it repeats a
+ * statement whose prepared form is no longer good: its own serializer made `true` a `false` then.
+ */
+const serializers = { 16: (value: unknown) => (value === true || value === "t" ? "t" : "f") };
 
 /**
  * One connection to a Postgres server, made when it is first used and never mended: once broken it rejects everything.
@@ -36,12 +44,14 @@ const connectTimeout = 3;
 export class Connection {
   readonly #sql: Sql;
   readonly #patience: number | undefined;
+  readonly #recurring: RecurringTexts | undefined;
   #socket: Socket | undefined;
   #broken = false;
   #proven = false;
 
-  constructor({ url, dial, log, statementTimeout, patience }: ConnectionOptions) {
+  constructor({ url, dial, log, statementTimeout, patience, connectTimeout = 3, recurring }: ConnectionOptions) {
     this.#patience = patience;
+    this.#recurring = recurring;
     const socket: Dial = (address) => {
       if (this.#broken) throw new DatabaseUnavailable("the connection to the database is closed");
       this.#socket = dial(address);
@@ -65,6 +75,7 @@ export class Connection {
     });
     // For its effect: drizzle sets the parsers of the client it is given.
     drizzle({ client: this.#sql });
+    Object.assign(this.#sql.options.serializers, serializers);
   }
 
   get isBroken(): boolean {
@@ -82,13 +93,14 @@ export class Connection {
   }
 
   /** Sends a statement. Rejects as {@link statementError} has it; without an answer in time the connection is broken. */
-  async send(statement: Statement, asValues = false): Promise<Answer> {
+  async send([text, parameters]: Statement, asValues = false): Promise<Answer> {
     if (this.#broken) throw new DatabaseUnavailable("the connection to the database is lost", { unsent: true });
     const { promise: lost, reject: lose } = Promise.withResolvers<never>();
     const giveUp = () => lose(new DatabaseUnavailable("the database does not answer"));
     const timer = this.#patience === undefined ? undefined : setTimeout(giveUp, this.#patience);
     try {
-      const query = this.#sql.unsafe(...statement);
+      const prepare = this.#recurring?.notes(text, parameters) ?? false;
+      const query = this.#sql.unsafe(text, parameters, { prepare });
       const answer = await Promise.race([asValues ? query.values() : query, lost]);
       this.#proven = true;
       return answer;

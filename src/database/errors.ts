@@ -29,9 +29,13 @@ const certificateCode = /^ERR_(TLS|SSL)_|CERT/;
 /**
  * SQLSTATEs of a server that cannot serve now: connection faults (08), refused logins (28), no such database (3D000),
  * exhausted resources such as connections, memory and disk (53), shutdown and recovery (57P), a cancelled or timed-out
- * statement (57014), a standby met in place of the primary (25006), faults of its disk (58).
+ * statement (57014), a standby met in place of the primary (25006), faults of its disk (58). And of a connection that is
+ * no longer what it was: the server has forgotten a prepared statement (26000).
  */
-const unavailableStates = /^(08|28|53|57P|58)|^(3D000|57014|25006)$/;
+const unavailableStates = /^(08|28|53|57P|58)|^(3D000|57014|25006|26000)$/;
+
+/** Where Postgres finds that a prepared statement no longer fits its table; the state (0A000) has other causes too. */
+const outdatedRoutine = "RevalidateCachedQuery";
 
 /** Fields in which drivers and servers quote the statement and the values in it, which may be anybody's. */
 const valueFields = ["detail", "where", "query", "params", "queryOptions"];
@@ -46,7 +50,8 @@ export function statementError(error: unknown): unknown {
   const code = codeOf(reason);
   if (code === undefined) return reason;
   for (const field of valueFields) Reflect.deleteProperty(reason as Error, field);
-  if (connectionCodes.has(code) || unavailableStates.test(code) || certificateCode.test(code)) {
+  const outdated = fieldOf(reason, "routine") === outdatedRoutine;
+  if (outdated || connectionCodes.has(code) || unavailableStates.test(code) || certificateCode.test(code)) {
     return new DatabaseUnavailable(`the database does not serve (${code})`, { cause: reason });
   }
   return reason;
@@ -64,15 +69,14 @@ export function isDeadlock(error: unknown): boolean {
   return codeOf(statementError(error)) === "40P01";
 }
 
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-}
+const codeOf = (error: unknown): string | undefined => fieldOf(error, "code");
 
 /** postgres.js and PGlite spell the field differently. */
-function constraintOf(error: unknown): unknown {
-  if (!(error instanceof Error)) return undefined;
-  if ("constraint_name" in error) return error.constraint_name;
-  return "constraint" in error ? error.constraint : undefined;
+const constraintOf = (error: unknown) => fieldOf(error, "constraint_name") ?? fieldOf(error, "constraint");
+
+function fieldOf(error: unknown, name: string): string | undefined {
+  const value: unknown = error instanceof Error ? Reflect.get(error, name) : undefined;
+  return typeof value === "string" ? value : undefined;
 }
 
 /**

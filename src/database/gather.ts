@@ -11,8 +11,12 @@ export interface GatherOptions<Row, Result> {
   readonly maxRows: number;
   /** How many rows an item stands for, where that is not one. */
   readonly weight?: (row: Row) => number;
-  /** Milliseconds a row waits for company when nothing is being written. */
-  readonly maxWait: number;
+  /**
+   * Milliseconds that rows wait for company when nothing is being written, those as well that came while something was:
+   * fewer and larger statements, for that much of time. By default a row goes with those that arrive in the same turn of
+   * the event loop: under load rows find company anyway, behind the statement under way.
+   */
+  readonly maxWait?: number;
   /** Rows that may wait; beyond it callers are turned away. */
   readonly maxQueued: number;
 }
@@ -35,14 +39,31 @@ export function gather<Row, Result>(options: GatherOptions<Row, Result>): (row: 
   const queue: Entry<Row, Result>[] = [];
   let queued = 0;
   let writing = false;
-  let timer: Timer | undefined;
+  /** Ends the wait for company. */
+  let cancel: (() => void) | undefined;
+
+  function schedule(): void {
+    if (cancel) return;
+    if (maxWait === undefined) {
+      const turn = setImmediate(drain);
+      cancel = () => clearImmediate(turn);
+    } else {
+      const timer = setTimeout(drain, maxWait);
+      cancel = () => clearTimeout(timer);
+    }
+  }
 
   async function drain(): Promise<void> {
-    clearTimeout(timer);
-    timer = undefined;
+    cancel?.();
+    cancel = undefined;
+    if (writing) return;
     writing = true;
-    while (queue.length > 0) await writeEach(nextBatch());
+    while (queue.length > 0) {
+      await writeEach(nextBatch());
+      if (maxWait !== undefined && queued < maxRows) break;
+    }
     writing = false;
+    if (queue.length > 0) schedule();
   }
 
   /** Takes what fits into one statement from the front of the queue. */
@@ -83,8 +104,8 @@ export function gather<Row, Result>(options: GatherOptions<Row, Result>): (row: 
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     queue.push({ row, resolve, reject });
     queued += weight(row);
-    if (!writing && queued >= maxRows) void drain();
-    else if (!writing) timer ??= setTimeout(drain, maxWait);
+    if (queued >= maxRows) void drain();
+    else if (!writing) schedule();
     return promise;
   };
 }

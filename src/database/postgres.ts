@@ -6,6 +6,7 @@ import type { Database, Orm } from "./database.ts";
 import { createDial } from "./dial.ts";
 import { answersPing } from "./ping.ts";
 import { Pool } from "./pool.ts";
+import { RecurringTexts } from "./recurring.ts";
 import { patience } from "./waiting.ts";
 
 /** Connections of one node. More do not make a Postgres faster, and ten nodes must fit its usual limit of 100. */
@@ -16,7 +17,8 @@ const statementTimeout = 5_000;
 /** Opens a pool on a Postgres server without contacting it yet. */
 export function openPostgres(url: string, { log }: { readonly log: Log }): Database {
   const dial = createDial();
-  const connect = () => new Connection({ url, dial, log, statementTimeout, patience });
+  const recurring = new RecurringTexts();
+  const connect = () => new Connection({ url, dial, log, statementTimeout, patience, recurring });
   const pool = new Pool(connect, poolSize);
   // This one never connects: drizzle wants to see the options of a client.
   const { options } = connect();
@@ -26,7 +28,7 @@ export function openPostgres(url: string, { log }: { readonly log: Log }): Datab
     orm,
     async unhurried(work) {
       pool.admit();
-      const connection = new Connection({ url, dial, log, statementTimeout: 0 });
+      const connection = new Connection({ url, dial, log, statementTimeout: 0, connectTimeout: 30 });
       try {
         return await work(ormOver(options, (statement) => statement(connection)));
       } finally {

@@ -37,7 +37,6 @@ for (const kind of databaseKinds) {
     function inserts(limits: Partial<GatherOptions<Message, number>> = {}): (row: Message) => Promise<number> {
       return gather({
         maxRows: 100,
-        maxWait: 1,
         maxQueued: 1_000,
         write: async (rows) => {
           sizes.push(rows.length);
@@ -60,9 +59,17 @@ for (const kind of databaseKinds) {
       expect(await database.orm.$count(messages)).toBe(250);
     });
 
-    test("a row alone is written after the wait", async () => {
-      expect(await inserts({ maxWait: 0 })(message(1))).toBe(1);
+    test("a row alone is written at once, or with those that came while it waited", async () => {
+      expect(await inserts()(message(1))).toBe(1);
       expect(sizes).toEqual([1]);
+      expect(await inserts({ maxWait: 20 })(message(4))).toBe(4);
+      sizes = [];
+      // Not in this test's time: the second row goes at once since it fills a statement.
+      const patient = inserts({ maxWait: 3_600_000, maxRows: 2 });
+      const first = patient(message(2));
+      await new Promise(setImmediate);
+      expect(await Promise.all([first, patient(message(3))])).toEqual([2, 3]);
+      expect(sizes).toEqual([2]);
     });
 
     test("rows that come while a statement is under way make up the next one", async () => {
@@ -71,7 +78,6 @@ for (const kind of databaseKinds) {
       const batches: number[][] = [];
       const insert = gather<number, number>({
         maxRows: 100,
-        maxWait: 0,
         maxQueued: 100,
         write: async (rows) => {
           batches.push([...rows]);
@@ -86,6 +92,33 @@ for (const kind of databaseKinds) {
       release();
       expect(await Promise.all([first, ...others])).toEqual([1, 2, 3]);
       expect(batches).toEqual([[1], [2, 3]]);
+    });
+
+    test("with a time to wait, rows that come while a statement is under way wait as well, until there are enough", async () => {
+      const { promise: held, resolve: release } = Promise.withResolvers<void>();
+      const batches: number[][] = [];
+      const insert = gather<number, number>({
+        maxRows: 3,
+        maxQueued: 100,
+        // Not in this test's time: rows go when they fill a statement.
+        maxWait: 3_600_000,
+        write: async (rows) => {
+          batches.push([...rows]);
+          await held;
+          return rows;
+        },
+      });
+      const first = [insert(1), insert(2), insert(3)];
+      const fourth = insert(4);
+      release();
+      await Promise.all(first);
+      await new Promise(setImmediate);
+      expect(batches).toEqual([[1, 2, 3]]);
+      expect(await Promise.all([fourth, insert(5), insert(6)])).toEqual([4, 5, 6]);
+      expect(batches).toEqual([
+        [1, 2, 3],
+        [4, 5, 6],
+      ]);
     });
 
     test("rows that stand for several fill a statement sooner, and one that is too heavy goes alone", async () => {
@@ -117,7 +150,6 @@ for (const kind of databaseKinds) {
       let tries = 0;
       const insert = gather<number, number>({
         maxRows: 100,
-        maxWait: 0,
         maxQueued: 100,
         write: async () => {
           tries++;

@@ -33,14 +33,16 @@ describe("the history of the schema", () => {
     await cp(join(root, "drizzle"), copy, { recursive: true });
     const before = await readdir(copy);
     const options = ["--dialect", "postgresql", "--schema", "./src/**/tables.ts", "--out", copy.slice(root.length + 1)];
-    const kit = Bun.spawnSync([process.execPath, "x", "drizzle-kit", "generate", ...options], {
-      cwd: root,
-      stdin: null,
-    });
-    const after = await readdir(copy);
-    await rm(copy, { recursive: true });
-    expect(kit.exitCode).toBe(0);
-    expect(after).toEqual(before);
+    try {
+      const kit = Bun.spawnSync([process.execPath, "x", "drizzle-kit", "generate", ...options], {
+        cwd: root,
+        stdin: null,
+      });
+      expect(kit.exitCode).toBe(0);
+      expect(await readdir(copy)).toEqual(before);
+    } finally {
+      await rm(copy, { recursive: true });
+    }
   });
 });
 

@@ -32,10 +32,20 @@ describe.skipIf(!postgresUrl)("a Postgres that is away", () => {
     await database.orm.transaction((tx) => tx.execute(sql`select 1`));
   }
 
-  /** Tries until it works: after a failed attempt to connect there is a short pause. */
-  async function isBack(): Promise<void> {
-    while (!(await statement().then(Boolean, () => false))) await Bun.sleep(20);
+  /** Tries until it works: after a failed attempt to connect there is a short pause. Returns the failures before. */
+  async function isBack(): Promise<string[]> {
+    const failures: string[] = [];
+    for (;;) {
+      const failure = await statement().then(
+        () => null,
+        ({ message }: Error) => message,
+      );
+      if (failure === null) break;
+      failures.push(failure);
+      await Bun.sleep(20);
+    }
     await works();
+    return failures;
   }
 
   /** The work rejects as it should; resolves to the milliseconds that took. */
@@ -102,10 +112,8 @@ describe.skipIf(!postgresUrl)("a Postgres that is away", () => {
       while ((await database.orm.execute(sleepers)).length === 0);
       network.cut();
       await broken;
-      const started = performance.now();
-      await isBack();
-      // Written to a connection that was gone, it would wait for six seconds.
-      expect(performance.now() - started).toBeLessThan(5_000);
+      // Written to a connection that was gone, it would wait for an answer until it is given up.
+      expect(await isBack()).not.toContain("the database does not answer");
     }
   });
 
@@ -128,14 +136,13 @@ describe.skipIf(!postgresUrl)("a Postgres that is away", () => {
     network.weather = "closing";
     const before = network.accepted;
     const started = performance.now();
-    let answers = 0;
-    for (; performance.now() - started < 1_000; answers++) {
+    for (let turn = 0; turn < 50; turn++) {
       await isAway(statement);
       await Bun.sleep(20);
     }
-    expect(answers).toBeGreaterThan(5);
+    const pauses = (performance.now() - started) / 200;
     // One attempt in each pause of 200 ms; postgres.js alone makes thousands.
-    expect(network.accepted - before).toBeWithin(1, 20);
+    expect(network.accepted - before).toBeWithin(1, Math.floor(pauses) + 2);
     network.weather = "fair";
     await isBack();
   });
@@ -167,9 +174,14 @@ describe.skipIf(!postgresUrl)("a Postgres that is away", () => {
 
   test("ping gives a silent server two seconds", async () => {
     network.weather = "silent";
-    const took = await isAway(() => database.ping());
-    expect(took).toBeGreaterThan(1_900);
-    expect(took).toBeLessThan(5_900);
+    let hasWaited = false;
+    const slower = isAway(statement).then(() => {
+      hasWaited = true;
+    });
+    expect(await isAway(() => database.ping())).toBeGreaterThan(1_900);
+    // A statement is given six.
+    expect(hasWaited).toBe(false);
+    await slower;
   });
 
   test("one lost connection does not take the others with it", async () => {
@@ -210,8 +222,8 @@ describe.skipIf(!postgresUrl)("a Postgres that is away", () => {
     const { promise: standing, resolve: stand } = Promise.withResolvers<void>();
     const { promise: woken, resolve: wake } = Promise.withResolvers<void>();
     const ended = database.orm.transaction(async (tx) => {
-      await tx.execute(sql`set local idle_in_transaction_session_timeout = 100`);
       await tx.execute(sql`insert into still values (1)`);
+      await tx.execute(sql`set local idle_in_transaction_session_timeout = 100`);
       stand();
       await woken;
       await tx.execute(sql`insert into still values (2)`);
@@ -229,9 +241,17 @@ describe.skipIf(!postgresUrl)("a Postgres that is away", () => {
   });
 
   test("more statements than may wait are turned away, the others are served", async () => {
-    const answers = await Promise.allSettled(Array.from({ length: 10_100 }, statement));
-    const refused = answers.filter(({ status }) => status === "rejected");
-    expect(refused.length).toBe(10_100 - 10_000 - 8);
+    let refused = 0;
+    const answers = Array.from({ length: 10_100 }, statement);
+    for (const answer of answers) {
+      answer.catch(() => {
+        refused++;
+      });
+    }
+    await answers[0];
+    // At once; on a busy machine some of the others may wait too long after that.
+    expect(refused).toBe(10_100 - 10_000 - 8);
+    await Promise.allSettled(answers);
     await works();
   });
 });

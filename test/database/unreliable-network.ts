@@ -1,4 +1,5 @@
 import { connect, createServer, type Socket } from "node:net";
+import { freePort } from "../support/free-port.ts";
 
 /** How a {@link UnreliableNetwork} treats connections. */
 export type Weather =
@@ -26,12 +27,11 @@ export class UnreliableNetwork {
 
   /** Listens: on a free port the first time, later on the same again. Returns the URL with the proxy in it. */
   async listen(url: string): Promise<string> {
+    if (this.#port === 0) this.#port = await freePort();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#server.once("error", reject);
     this.#server.listen(this.#port, "127.0.0.1", resolve);
     await promise;
-    const address = this.#server.address();
-    if (typeof address === "object" && address) this.#port = address.port;
     const through = new URL(url);
     through.hostname = "127.0.0.1";
     through.port = String(this.#port);

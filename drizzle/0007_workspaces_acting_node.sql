@@ -1,0 +1,1 @@
+ALTER TABLE "workspaces"."users" ADD COLUMN "acting_node" text;
