@@ -98,6 +98,8 @@ export interface Presence {
   leave(set: string, member: string, connection: string): Promise<{ last: boolean; count: number }>;
   /** All living connections of a set, or of one member of it. */
   list(set: string, member?: string): Promise<Present[]>;
+  /** Those of the given members who have a connection in the set, in one round trip to the store. */
+  among(set: string, members: Iterable<string>): Promise<Set<string>>;
   /**
    * Called on exactly one living node for each connection that ended with its node, at most two lease times after the
    * node died. `last` is true when the member has none left.
@@ -136,6 +138,8 @@ export interface Timers {
   set(kind: string, id: string, at: number, payload: string): Promise<void>;
   /** False if it had fired or never was. */
   cancel(kind: string, id: string): Promise<boolean>;
+  /** Those of the given timers that are still to fire, in one round trip to the store; not one that is firing. */
+  pending(kind: string, ids: Iterable<string>): Promise<Set<string>>;
   /**
    * Fires due timers of `kind` on this node: one handler at a time per timer, tried again after a pause when it rejects.
    * Only nodes with a handler for the kind fire it.

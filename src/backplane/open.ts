@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../observe/log.ts";
+import type { ProtocolMetrics } from "../observe/metrics.ts";
 import type { Backplane } from "./backplane.ts";
 import { MemoryBackplane } from "./memory.ts";
 import { RedisBackplane } from "./redis.ts";
@@ -13,7 +14,7 @@ import { RedisBackplane } from "./redis.ts";
  */
 export async function openBackplane(
   settings: { redisUrl?: string | undefined; keyPrefix: string },
-  deps: { clock: Clock; log: Log },
+  deps: { clock: Clock; log: Log; metrics: ProtocolMetrics },
 ): Promise<Backplane> {
   // 64 random bits: two runs that share a name would skip each other's messages as their own.
   const node = randomBytes(8).toString("base64url");

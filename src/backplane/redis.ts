@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../observe/log.ts";
+import type { ProtocolMetrics } from "../observe/metrics.ts";
 import type { Backplane } from "./backplane.ts";
 import { Connection } from "./redis/connection.ts";
 import { Lease } from "./redis/lease.ts";
@@ -13,15 +14,13 @@ import { defaultTimes, type RedisTimes } from "./redis/times.ts";
 import { RedisTopics } from "./redis/topics.ts";
 import { parseRedisUrl } from "./redis/url.ts";
 
-/** Milliseconds that closing may take at most. */
-const closingLimit = 2_000;
-
 export interface RedisOptions {
   readonly url: string;
   /** In front of every key. Nodes with the same prefix on the same Redis are one installation. */
   readonly keyPrefix: string;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: ProtocolMetrics;
   readonly times?: Partial<RedisTimes>;
 }
 
@@ -38,9 +37,10 @@ export class RedisBackplane implements Backplane {
   readonly timers: RedisTimers;
   readonly #connection: Connection;
   readonly #lease: Lease;
+  readonly #times: RedisTimes;
 
   private constructor(node: string, options: RedisOptions, times: RedisTimes) {
-    const { url, keyPrefix, clock } = options;
+    const { url, keyPrefix, clock, metrics } = options;
     const log = options.log.child({ node });
     const connection = new Connection(parseRedisUrl(url), { times, log });
     const presenceBase = `${keyPrefix}{presence}:`;
@@ -49,7 +49,8 @@ export class RedisBackplane implements Backplane {
     this.node = node;
     this.#connection = connection;
     this.#lease = lease;
-    this.topics = new RedisTopics(connection, { node, keyPrefix, times, lease, log });
+    this.#times = times;
+    this.topics = new RedisTopics(connection, { node, keyPrefix, times, lease, log, metrics });
     this.records = new RedisRecords(connection, { keyPrefix });
     this.presence = new RedisPresence(connection, { node, store, lease, log });
     this.tallies = new RedisTallies(connection, { keyPrefix, clock });
@@ -80,8 +81,8 @@ export class RedisBackplane implements Backplane {
   }
 
   async close(): Promise<void> {
-    // A store that stands still must not keep the process; the others then find out by the lease.
-    await Promise.race([this.#sayGoodBye(), sleep(closingLimit, undefined, { ref: false })]);
+    // Where it does not get that far, the others find out by the lease.
+    await Promise.race([this.#sayGoodBye(), sleep(this.#times.close, undefined, { ref: false })]);
     this.#connection.close();
   }
 

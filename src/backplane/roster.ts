@@ -68,6 +68,12 @@ export class Roster {
     return present;
   }
 
+  /** Those of the given members who have a connection in the set. */
+  among(set: string, members: Iterable<string>): Set<string> {
+    const present = this.#sets.get(set);
+    return new Set(present && [...members].filter((member) => present.has(member)));
+  }
+
   /** Every connection with its set. */
   *entries(): Generator<readonly [set: string, member: string, connection: string]> {
     for (const [set, members] of this.#sets) {

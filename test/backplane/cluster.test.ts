@@ -5,7 +5,7 @@ import { type RedisServer, startRedisServer } from "../support/redis.ts";
 import { openNode } from "./subjects.ts";
 import { until } from "./until.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const slots = [
   [0, 5_460],
@@ -13,14 +13,19 @@ const slots = [
   [10_923, 16_383],
 ] as const;
 
-/** Three masters that share the slots. */
-async function startCluster(): Promise<RedisServer[] | null> {
+/** Three servers that are to share the slots. */
+async function startServers(): Promise<RedisServer[] | null> {
   const servers: RedisServer[] = [];
   for (const _ of slots) {
-    const server = await startRedisServer(["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
+    const server = await startRedisServer(["--cluster-enabled", "yes"]);
     if (server === null) return null;
     servers.push(server);
   }
+  return servers;
+}
+
+/** Makes them the masters of one cluster. */
+async function formCluster(servers: readonly RedisServer[]): Promise<void> {
   const clients = servers.map((server) => new Redis(server.url));
   for (const [index, client] of clients.entries()) {
     await client.call("CLUSTER", "ADDSLOTSRANGE", ...slots[index]!.map(String));
@@ -33,15 +38,15 @@ async function startCluster(): Promise<RedisServer[] | null> {
     });
     client.disconnect();
   }
-  return servers;
 }
 
-const servers = await startCluster();
+const servers = await startServers();
 
 describe.if(servers !== null)("on a Redis cluster", () => {
   let nodes: Backplane[];
 
   beforeAll(async () => {
+    await formCluster(servers!);
     const hosts = servers!.map(({ port }) => `127.0.0.1:${port}`).join();
     const options = {
       url: `redis+cluster://${hosts}`,

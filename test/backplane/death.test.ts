@@ -4,10 +4,11 @@ import { startNode } from "./node-process.ts";
 import { openNode } from "./subjects.ts";
 import { until } from "./until.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const { available, url } = await testRedis();
-const times = { lease: 1_500, heartbeat: 300, claim: 1_500 };
+// Long enough for the process of a node to stand still for two seconds and not be taken for dead.
+const times = { lease: 4_000, heartbeat: 1_000, claim: 4_000 };
 
 describe.if(available)("a node that dies", () => {
   const cleanUp: (() => Promise<void>)[] = [];
@@ -24,11 +25,10 @@ describe.if(available)("a node that dies", () => {
     cleanUp.push(...survivors.map((node) => () => node.close()));
     const victim = await startNode(options);
     cleanUp.push(() => victim.kill());
-    const lost: { by: string; what: string; at: number }[] = [];
-    for (const [index, node] of survivors.entries()) {
-      node.presence.onLost((set, { member, connection, node: of }, last) => {
-        expect(of).toBe(victim.node);
-        lost.push({ by: `${index}`, what: `${set} ${member} ${connection} ${last}`, at: performance.now() });
+    const lost: { of: string; what: string }[] = [];
+    for (const { presence } of survivors) {
+      presence.onLost((set, { member, connection, node: of }, last) => {
+        lost.push({ of, what: `${set} ${member} ${connection} ${last}` });
       });
     }
     return { survivors, victim, lost };
@@ -42,13 +42,10 @@ describe.if(available)("a node that dies", () => {
     const joins = Array.from({ length: 300 }, (_, index): [string, string, string] => [`set ${index}`, "ann", "1"]);
     await victim.ask({ do: "join", joins: [...joins, ["s", "ann", "2"], ["s", "cid", "3"]] });
     expect(await a.topics.nodes()).toContain(victim.node);
-    // Nobody buries anybody before it has been there for a lease time itself.
-    await Bun.sleep(times.lease);
-    const killed = performance.now();
     await victim.kill();
     await until(() => lost.length >= 302);
-    expect(lost.at(-1)!.at - killed).toBeLessThan(10 * times.lease);
     await Bun.sleep(2 * times.heartbeat);
+    expect(new Set(lost.map(({ of }) => of))).toEqual(new Set([victim.node]));
     const expected = [...joins.map(([set]) => `${set} ann 1 true`), "s ann 2 false", "s cid 3 true"];
     expect(lost.map(({ what }) => what).sort()).toEqual(expected.sort());
     expect((await b.presence.list("s")).map(({ connection }) => connection).sort()).toEqual(["on a", "on b"]);
@@ -66,7 +63,6 @@ describe.if(available)("a node that dies", () => {
         ["s", "cid", "2"],
       ],
     });
-    await Bun.sleep(times.lease);
     victim.pause();
     await until(() => lost.length >= 2);
     expect((await survivors[0].presence.list("s")).map(({ connection }) => connection)).toEqual(["on a"]);
@@ -91,7 +87,7 @@ describe.if(available)("a node that dies", () => {
     const fired: string[] = [];
     for (const { timers } of survivors) timers.handle("k", async (id, payload) => void fired.push(id + payload));
     // While it lives, its claim lasts, however long the handler takes.
-    await Bun.sleep(2 * times.claim);
+    await Bun.sleep(1.5 * times.claim);
     expect(fired).toEqual([]);
     await victim.kill();
     await until(() => fired.length > 0);

@@ -1,14 +1,17 @@
-import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, startRedisServer } from "../support/redis.ts";
+import { freePort } from "../support/free-port.ts";
+import { startRedisServer } from "../support/redis.ts";
 import { startNode } from "./node-process.ts";
 import { RecordingLog } from "./recording-log.ts";
 import { openNode } from "./subjects.ts";
+import { until } from "./until.ts";
 
 setDefaultTimeout(60_000);
 
+/** For a Redis that is not to be had. */
 const times = { open: 1_000, reconnect: 200 };
 // Only what the backplane uses, and only below its prefix.
 const user = "--user app on >p@ss ~patchbay:* -@all +@connection +@read +@write +@scripting +info +time";
@@ -17,7 +20,7 @@ afterAll(() => server?.close());
 
 describe.if(server !== null)("logging in at Redis", () => {
   test("as a user who may do little else", async () => {
-    const node = await openNode({ url: `redis://app:p%40ss@127.0.0.1:${server!.port}`, keyPrefix: "patchbay:", times });
+    const node = await openNode({ url: `redis://app:p%40ss@127.0.0.1:${server!.port}`, keyPrefix: "patchbay:" });
     expect(node.up).toBe(true);
     await node.ping();
     expect((await node.presence.join("s", "ann", "1")).first).toBe(true);
@@ -32,11 +35,11 @@ describe.if(server !== null)("logging in at Redis", () => {
     const node = await openNode({ url, keyPrefix: "patchbay:", log, times });
     expect(node.up).toBe(false);
     // With all that hangs on the errors, such as the command that failed and its arguments.
-    const told = JSON.stringify(log.lines, (_key, value) =>
-      value instanceof Error ? { ...value, stack: value.stack } : value,
-    );
-    expect(told).toContain("WRONGPASS");
-    expect(told).not.toContain("hunter2");
+    const told = () =>
+      JSON.stringify(log.lines, (_key, value) => (value instanceof Error ? { ...value, stack: value.stack } : value));
+    await until(() => told().includes("WRONGPASS"));
+    expect(told()).not.toContain("hunter2");
+    expect(node.up).toBe(false);
     await node.close();
   });
 });
@@ -68,7 +71,12 @@ if (typeof tls === "string") {
   const { server, port, certificate, directory } = tls;
 
   describe("Redis over TLS", () => {
-    const options = { url: `rediss://:s3cret@127.0.0.1:${port}`, keyPrefix: "patchbay:", times };
+    const options = { url: `rediss://:s3cret@127.0.0.1:${port}`, keyPrefix: "patchbay:" };
+    const nodes: Awaited<ReturnType<typeof startNode>>[] = [];
+
+    afterEach(async () => {
+      for (const node of nodes.splice(0)) await node.kill();
+    });
 
     afterAll(async () => {
       await server.close();
@@ -77,16 +85,16 @@ if (typeof tls === "string") {
 
     test("is used where the certificate is trusted", async () => {
       const node = await startNode(options, { NODE_EXTRA_CA_CERTS: certificate });
+      nodes.push(node);
       await node.ask({ do: "ping" });
       expect(node.reports.at(-1)).toEqual({ done: "ping" });
-      await node.kill();
     });
 
     test("is away where it is not", async () => {
-      const node = await startNode(options);
+      const node = await startNode({ ...options, times });
+      nodes.push(node);
       await node.ask({ do: "ping" });
       expect(node.reports.at(-1)).toEqual({ done: "ping", failed: "BackplaneUnavailable: redis is away" });
-      await node.kill();
     });
   });
 }

@@ -4,7 +4,7 @@ import { testRedis } from "../support/redis.ts";
 import { hear } from "./hear.ts";
 import { RecordingLog } from "./recording-log.ts";
 import { until } from "./until.ts";
-import { times, useOutage } from "./use-outage.ts";
+import { useOutage } from "./use-outage.ts";
 
 setDefaultTimeout(60_000);
 
@@ -13,7 +13,8 @@ describe.if((await testRedis()).available)("Redis away", () => {
 
   test("is told at once, once, and so is its return", async () => {
     const log = new RecordingLog();
-    const node = await outage.open("proxy", log);
+    // Whatever waits for the limit of a command waits longer than the test.
+    const node = await outage.open("proxy", { log, times: { command: 600_000 } });
     expect(node.up).toBe(true);
     for (const round of [1, 2]) {
       outage.proxy.cut();
@@ -23,17 +24,18 @@ describe.if((await testRedis()).available)("Redis away", () => {
         () => node.records.read("x"),
         () => node.records.create("x", {}, 1_000),
         () => node.presence.list("s"),
+        () => node.presence.among("s", ["m"]),
         () => node.topics.nodes(),
         () => node.timers.set("k", "t", 0, ""),
         () => node.timers.cancel("k", "t"),
+        () => node.timers.pending("k", ["t"]),
       ];
       for (const call of calls) {
-        const started = performance.now();
         expect(await call().catch((error: unknown) => error)).toBeInstanceOf(BackplaneUnavailable);
-        expect(performance.now() - started).toBeLessThan(times.command);
       }
-      // Several attempts to connect later.
-      await Bun.sleep(700);
+      // Several attempts to connect later, of either client.
+      const before = outage.proxy.refused;
+      await until(() => outage.proxy.refused >= before + 6);
       outage.proxy.restore();
       await until(() => node.up);
       await node.ping();
@@ -46,7 +48,7 @@ describe.if((await testRedis()).available)("Redis away", () => {
   test("from the start is no error: everything begins when it comes", async () => {
     outage.proxy.cut();
     const log = new RecordingLog();
-    const node = await outage.open("proxy", log);
+    const node = await outage.open("proxy", { log, times: { open: 500 } });
     expect(node.up).toBe(false);
     expect(log.count("redis away")).toBe(1);
     const heard = hear(node, "t");

@@ -40,6 +40,20 @@ describe.each(subjects)("presence, %s", (_name, open) => {
     expect(await presence.list("nothing")).toEqual([]);
   });
 
+  test("tells which of many members are there, asked at once", async () => {
+    const { presence } = subject.backplane;
+    const here = Array.from({ length: 1_200 }, (_, index) => `here ${index} ü"\0`);
+    await Promise.all(here.map((member) => presence.join("many", member, "1")));
+    await presence.join("others", "elsewhere", "1");
+    await presence.leave("many", here.pop()!, "1");
+    const away = Array.from({ length: 1_200 }, (_, index) => `away ${index}`);
+    const asked = here.flatMap((member, index) => [away[index]!, member, member]);
+    expect([...(await presence.among("many", asked))]).toEqual(here);
+    expect(await presence.among("many", new Set(["elsewhere", `here 1199 ü"\0`]))).toEqual(new Set());
+    expect(await presence.among("many", [])).toEqual(new Set());
+    expect(await presence.among("nothing", here)).toEqual(new Set());
+  });
+
   test("joining again replaces the data and counts once", async () => {
     const { presence, node } = subject.backplane;
     await presence.join("again", "ann", "1", { data: "old" });

@@ -1,17 +1,19 @@
 import { afterAll, afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Redis } from "ioredis";
+import type { RedisTimes } from "../../src/backplane/redis/times.ts";
 import { startProxy } from "../support/proxy.ts";
 import { type RedisServer, startRedisServer } from "../support/redis.ts";
 import { hear } from "./hear.ts";
 import { RecordingLog } from "./recording-log.ts";
-import { openNode } from "./subjects.ts";
+import { metrics, openNode } from "./subjects.ts";
 import { until } from "./until.ts";
 
 setDefaultTimeout(60_000);
 
-const times = { lease: 1_500, heartbeat: 300, command: 600, block: 400, reconnect: 200 };
+const times = { lease: 1_500, heartbeat: 300, block: 400, reconnect: 200 };
 const keyPrefix = "patchbay:";
 const stream = `${keyPrefix}topics:0`;
+const missed = async () => Number(/patchbay_missed_node_frames_total (\d+)/.exec(await metrics.text())?.[1]);
 
 // A server of its own, because these tests end it, empty it or stop it.
 const server: RedisServer | null = await startRedisServer();
@@ -34,8 +36,13 @@ describe.if(server !== null)("a Redis that", () => {
     client.disconnect();
   });
 
-  async function open(log = new RecordingLog(), url = server!.url) {
-    const node = await openNode({ url, keyPrefix, log, times });
+  async function open(options: { log?: RecordingLog; url?: string; times?: Partial<RedisTimes> } = {}) {
+    const node = await openNode({
+      url: server!.url,
+      keyPrefix,
+      ...options,
+      times: { ...times, ...options.times },
+    });
     cleanUp.push(() => node.close());
     return node;
   }
@@ -67,6 +74,7 @@ describe.if(server !== null)("a Redis that", () => {
     await until(async () => (await a.presence.list("s")).length === 2);
     await until(async () => (await a.topics.nodes()).length === 2);
     // Whichever came back first is the member's first.
+    await until(() => restored.length >= 2);
     expect(restored.map((text) => text.split(" ")[0]).sort()).toEqual(["1", "2"]);
     expect(restored.filter((text) => text.endsWith("true"))).toHaveLength(1);
     expect(await b.records.read("r")).toBeNull();
@@ -75,7 +83,7 @@ describe.if(server !== null)("a Redis that", () => {
 
   test("comes back with a stream that began anew: it is read from its start, what was seen comes no second time", async () => {
     const log = new RecordingLog();
-    const [a, b] = [await open(), await open(log)];
+    const [a, b] = [await open(), await open({ log })];
     const heard = hear(b, "t");
     // As if the clock of the old server had been ahead: everything the new one writes has a smaller id.
     await redis.xadd(stream, "9999999999999-0", "nobody", "x");
@@ -95,8 +103,9 @@ describe.if(server !== null)("a Redis that", () => {
     const log = new RecordingLog();
     const proxy = await startProxy({ host: "127.0.0.1", port: server!.port });
     cleanUp.push(() => proxy.close());
-    const [a, b] = [await open(), await open(log, `redis://127.0.0.1:${proxy.port}`)];
+    const [a, b] = [await open(), await open({ log, url: `redis://127.0.0.1:${proxy.port}` })];
     const heard = hear(b, "t");
+    const before = await missed();
     a.topics.publish("t", "0");
     await until(() => heard.length === 1);
     proxy.cut();
@@ -112,11 +121,12 @@ describe.if(server !== null)("a Redis that", () => {
     expect(heard).toEqual(["0", "1", "2"]);
     const told = log.lines.filter(({ message }) => message === "messages of another node were lost");
     expect(told.map(({ fields }) => fields)).toEqual([{ from: a.node, frames: 2 }]);
+    expect(await missed()).toBe(before + 2);
   });
 
   test("holds entries that make no sense: they are told and skipped", async () => {
     const log = new RecordingLog();
-    const [a, b] = [await open(), await open(log)];
+    const [a, b] = [await open(), await open({ log })];
     const heard = hear(b, "t");
     await redis.xadd(stream, "*", "stranger", "");
     await redis.xadd(stream, "*", "stranger", Buffer.from([99, 1, 2]));
@@ -153,7 +163,9 @@ describe.if(server !== null)("a Redis that", () => {
   });
 
   test("stands still for longer than a lease: nobody is buried for it", async () => {
-    const [a, b] = [await open(), await open()];
+    // Commands are given up meanwhile.
+    const impatient = { times: { command: 600 } };
+    const [a, b] = [await open(impatient), await open(impatient)];
     const lost: string[] = [];
     for (const node of [a, b]) node.presence.onLost((_set, { connection }) => lost.push(connection));
     await a.presence.join("s", "ann", "1");

@@ -5,17 +5,23 @@ import type { RedisTimes } from "../../src/backplane/redis/times.ts";
 import { RedisBackplane } from "../../src/backplane/redis.ts";
 import { retryPause } from "../../src/backplane/timer-handlers.ts";
 import { systemClock } from "../../src/clock.ts";
+import { createMetrics } from "../../src/observe/metrics.ts";
 import { ManualClock } from "../support/clock.ts";
 import { freshPrefix, testRedis } from "../support/redis.ts";
 import { RecordingLog } from "./recording-log.ts";
 
 // For tests over all of them: long enough for the slowest machine where something must still be there, short where its
-// end is waited for, soon where something else has to be done before.
+// end is waited for.
 export const long = 60_000;
 export const short = 60;
-export const soon = 800;
 
 const shortRetry = 50;
+
+/** Where a test is not about waiting, a machine that stands still for seconds must not change what comes of it. */
+const patient: Partial<RedisTimes> = { retry: shortRetry, lease: 60_000, command: 20_000, open: 60_000, close: 20_000 };
+
+/** What all backplanes of a test file count together. */
+export const metrics = createMetrics();
 
 /** One backplane under test, alone on its store. */
 export interface Subject {
@@ -32,7 +38,7 @@ export interface Subject {
 async function memory(): Promise<Subject> {
   const clock = new ManualClock();
   const log = new RecordingLog();
-  const backplane = await openBackplane({ keyPrefix: "" }, { clock, log });
+  const backplane = await openBackplane({ keyPrefix: "" }, { clock, log, metrics: metrics.gateway });
   return {
     backplane,
     log,
@@ -71,7 +77,7 @@ export const subjects: readonly (readonly [name: string, open: () => Promise<Sub
   ...((await testRedis()).available ? [["redis", redis] as const] : []),
 ];
 
-/** Opens one node of several. Its lease is short, so that a test sees it end. */
+/** Opens one node of several, which waits long for everything but what `times` says. */
 export function openNode(options: {
   url: string;
   keyPrefix: string;
@@ -80,5 +86,6 @@ export function openNode(options: {
 }): Promise<RedisBackplane> {
   const { url, keyPrefix, log = new RecordingLog(), times } = options;
   const node = randomBytes(8).toString("base64url");
-  return RedisBackplane.open(node, { url, keyPrefix, clock: systemClock, log, times: { retry: shortRetry, ...times } });
+  const deps = { clock: systemClock, log, metrics: metrics.gateway };
+  return RedisBackplane.open(node, { url, keyPrefix, ...deps, times: { ...patient, ...times } });
 }

@@ -32,9 +32,10 @@ describe.each(subjects)("tallies, %s", (_name, open) => {
   test("a bucket refills, and after the wait it told there is enough", async () => {
     const { tallies } = subject.backplane;
     const bucket = { rate: 20, burst: 2 };
-    await tallies.take("refill", bucket, 2);
-    const refused = await tallies.take("refill", bucket, 2);
-    if (!refused.allowed) await subject.pass(refused.wait);
+    // More than one where the tokens were back before the next was asked for.
+    let taken = await tallies.take("refill", bucket, 2);
+    while (taken.allowed) taken = await tallies.take("refill", bucket, 2);
+    await subject.pass(taken.wait);
     expect(await tallies.take("refill", bucket, 2)).toEqual({ allowed: true, wait: 0 });
   });
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { long, type Subject, short, soon, subjects } from "./subjects.ts";
+import { long, type Subject, short, subjects } from "./subjects.ts";
 import { until } from "./until.ts";
 
 setDefaultTimeout(60_000);
@@ -53,16 +53,48 @@ describe.each(subjects)("timers, %s", (_name, open) => {
     const fired: string[] = [];
     const stop = timers.handle(name, async (id, payload) => void fired.push(id + payload));
     await timers.set(name, "a", subject.now() + long, "1");
-    await timers.set(name, "a", subject.now() + short, "2");
-    await timers.set(name, "b", subject.now() + soon, "1");
-    await timers.set(name, "b", subject.now() + long, "2");
-    await timers.set(name, "c", subject.now() + soon, "1");
-    expect(await timers.cancel(name, "c")).toBe(true);
     expect(await timers.cancel(name, "c")).toBe(false);
-    await subject.pass(soon);
+    // In one go: none of them can fall due before it is moved or removed.
+    const done = await Promise.all([
+      timers.set(name, "a", subject.now() + short, "2"),
+      timers.set(name, "b", subject.now() + short, "1"),
+      timers.set(name, "b", subject.now() + long, "2"),
+      timers.set(name, "c", subject.now() + short, "1"),
+      timers.cancel(name, "c"),
+      timers.cancel(name, "c"),
+    ]);
+    expect(done.slice(-2)).toEqual([true, false]);
+    await subject.pass(short);
     await until(() => fired.length > 0);
     expect(fired).toEqual(["a2"]);
     expect(await timers.cancel(name, "b")).toBe(true);
+    stop();
+  });
+
+  test("pending are those still to fire: not the one that fires, unless it was set anew", async () => {
+    const { timers } = subject.backplane;
+    const name = kind();
+    const many = Array.from({ length: 1_200 }, (_, index) => `id ${index} ü`);
+    await Promise.all(many.map((id) => timers.set(name, id, subject.now() + long, "")));
+    expect(await timers.pending(name, ["nobody", ...many])).toEqual(new Set(many));
+    await Promise.all(many.map((id) => timers.cancel(name, id)));
+    expect(await timers.pending(name, many)).toEqual(new Set());
+    expect(await timers.pending(name, [])).toEqual(new Set());
+    let firing = false;
+    const open = Promise.withResolvers<void>();
+    const stop = timers.handle(name, async () => {
+      firing = true;
+      await open.promise;
+    });
+    await timers.set(name, "a", subject.now(), "");
+    await subject.pass(0);
+    await until(() => firing);
+    expect(await timers.pending(name, ["a"])).toEqual(new Set());
+    await timers.set(name, "a", subject.now() + long, "");
+    expect(await timers.pending(name, ["a"])).toEqual(new Set(["a"]));
+    await timers.cancel(name, "a");
+    expect(await timers.pending(name, ["a"])).toEqual(new Set());
+    open.resolve();
     stop();
   });
 

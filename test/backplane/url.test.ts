@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { openBackplane } from "../../src/backplane/open.ts";
 import { BadRedisUrl, parseRedisUrl } from "../../src/backplane/redis/url.ts";
 import { systemClock } from "../../src/clock.ts";
+import { createMetrics } from "../../src/observe/metrics.ts";
 import { RecordingLog } from "./recording-log.ts";
 
 const standalone = { kind: "standalone", master: "", tls: false, db: 0 } as const;
@@ -95,7 +96,7 @@ describe("Redis URL", () => {
   });
 
   test("a bad one keeps the backplane from opening", async () => {
-    const deps = { clock: systemClock, log: new RecordingLog() };
+    const deps = { clock: systemClock, log: new RecordingLog(), metrics: createMetrics().gateway };
     const opened = openBackplane({ redisUrl: "http://localhost", keyPrefix: "" }, deps);
     expect(await opened.catch((error: unknown) => error)).toBeInstanceOf(BadRedisUrl);
   });

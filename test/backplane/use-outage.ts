@@ -1,4 +1,5 @@
 import { afterEach, beforeEach } from "bun:test";
+import type { RedisTimes } from "../../src/backplane/redis/times.ts";
 import type { RedisBackplane } from "../../src/backplane/redis.ts";
 import { startProxy, type TcpProxy } from "../support/proxy.ts";
 import { freshPrefix, testRedis } from "../support/redis.ts";
@@ -8,13 +9,16 @@ import { openNode } from "./subjects.ts";
 const { url } = await testRedis();
 
 /** Times short enough to see them pass. */
-export const times = { lease: 1_500, heartbeat: 300, command: 600, block: 400, reconnect: 200, open: 500 };
+export const times = { lease: 1_500, heartbeat: 300, block: 400, reconnect: 200 };
 
 /** A way to the shared Redis that a test can cut, and nodes on either side of it. */
 export interface Outage {
   readonly proxy: TcpProxy;
-  /** Opens a node that reaches Redis through the proxy, or directly. */
-  open(through: "proxy" | "direct", log?: RecordingLog): Promise<RedisBackplane>;
+  /** Opens a node that reaches Redis through the proxy, or directly; `times` are those that differ from {@link times}. */
+  open(
+    through: "proxy" | "direct",
+    options?: { log?: RecordingLog; times?: Partial<RedisTimes> },
+  ): Promise<RedisBackplane>;
 }
 
 /** Gives each test of the suite around it a fresh outage; everything is closed after the test. */
@@ -39,13 +43,18 @@ export function useOutage(): Outage {
     get proxy() {
       return proxy;
     },
-    async open(through, log) {
+    async open(through, options = {}) {
       const address = new URL(url);
       if (through === "proxy") {
         address.hostname = "127.0.0.1";
         address.port = String(proxy.port);
       }
-      const node = await openNode({ url: address.href, keyPrefix, times, ...(log === undefined ? {} : { log }) });
+      const node = await openNode({
+        ...options,
+        url: address.href,
+        keyPrefix,
+        times: { ...times, ...options.times },
+      });
       cleanUp.push(() => node.close());
       return node;
     },

@@ -25,10 +25,10 @@ export class ExpiringMap<V> {
   /** Milliseconds the entry has left; 0 when there is none. */
   left(key: string): number {
     const entry = this.#living(key);
-    return entry === undefined ? 0 : entry.until - this.#clock.now();
+    return entry === undefined ? 0 : entry.until - this.#clock.elapsed();
   }
 
-  /** Sets an entry that lives until the epoch time `until`. */
+  /** Sets an entry that lives until `until`, as `clock.elapsed()` counts. */
   set(key: string, value: V, until: number): void {
     this.#entries.set(key, { value, until });
     this.#collect();
@@ -45,14 +45,14 @@ export class ExpiringMap<V> {
 
   #living(key: string): { value: V; until: number } | undefined {
     const entry = this.#entries.get(key);
-    if (entry === undefined || entry.until > this.#clock.now()) return entry;
+    if (entry === undefined || entry.until > this.#clock.elapsed()) return entry;
     this.#entries.delete(key);
     return undefined;
   }
 
   /** Two steps a write: the walk gets around faster than writes can make the map grow. */
   #collect(): void {
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     for (let step = 0; step < 2; step++) {
       const next = this.#walk.next();
       if (next.done) this.#walk = this.#entries.entries();

@@ -26,6 +26,10 @@ export class MemoryPresence implements Presence {
     return this.#roster.list(set, member);
   }
 
+  async among(set: string, members: Iterable<string>): Promise<Set<string>> {
+    return this.#roster.among(set, members);
+  }
+
   onLost(): () => void {
     return () => {};
   }

@@ -32,7 +32,7 @@ export class MemoryRecords implements Records {
   }
 
   async put(key: string, fields: Fields, ttl: number): Promise<void> {
-    this.#records.set(key, new Map(Object.entries(fields)), this.#clock.now() + ttl);
+    this.#records.set(key, new Map(Object.entries(fields)), this.#clock.elapsed() + ttl);
   }
 
   async read(key: string): Promise<Fields | null> {

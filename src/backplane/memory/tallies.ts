@@ -24,7 +24,7 @@ export class MemoryTallies implements Tallies {
     { rate, burst }: { rate: number; burst: number },
     cost = 1,
   ): Promise<{ allowed: boolean; wait: number }> {
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     const bucket = this.#buckets.get(key) ?? { tokens: burst, at: now };
     const tokens = Math.min(burst, bucket.tokens + ((now - bucket.at) / 1000) * rate);
     const allowed = tokens + rounding >= cost;
@@ -42,12 +42,12 @@ export class MemoryTallies implements Tallies {
       return { count: counter.count, left: this.#counters.left(key) };
     }
     if (by === 0) return { count: 0, left: 0 };
-    this.#counters.set(key, { count: by }, this.#clock.now() + window);
+    this.#counters.set(key, { count: by }, this.#clock.elapsed() + window);
     return { count: by, left: window };
   }
 
   async hold(key: string, item: string, limit: number, ttl: number): Promise<boolean> {
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     const held = this.#holds.get(key) ?? new Map<string, number>();
     for (const [other, until] of held) if (until <= now) held.delete(other);
     if (!held.has(item) && held.size >= limit) return false;

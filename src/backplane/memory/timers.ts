@@ -18,6 +18,11 @@ interface Entry {
   disarm: Cancel;
 }
 
+function isToFire(entry: Entry | undefined): boolean {
+  if (!entry?.firing) return entry !== undefined;
+  return entry.next !== null && entry.next !== "cancelled";
+}
+
 /** Timers of a lone node; they end with the process. */
 export class MemoryTimers implements Timers {
   readonly #clock: Clock;
@@ -44,9 +49,14 @@ export class MemoryTimers implements Timers {
       this.#drop(entry);
       return true;
     }
-    const wasSetAnew = entry.next !== null && entry.next !== "cancelled";
+    const wasSetAnew = isToFire(entry);
     entry.next = "cancelled";
     return wasSetAnew;
+  }
+
+  async pending(kind: string, ids: Iterable<string>): Promise<Set<string>> {
+    const entries = this.#entries.get(kind);
+    return new Set([...ids].filter((id) => isToFire(entries?.get(id))));
   }
 
   handle(kind: string, handler: TimerHandler): () => void {

@@ -1,4 +1,5 @@
 import type { Log } from "../../observe/log.ts";
+import type { Counter } from "../../observe/metrics.ts";
 import { BackplaneUnavailable } from "../backplane.ts";
 import type { Connection } from "./connection.ts";
 import { encodeFrame, messageBytes, type Outgoing } from "./frame.ts";
@@ -35,10 +36,13 @@ export class Outbox {
   readonly #node: string;
   readonly #partitions: readonly { readonly key: string; sequence: number }[];
   readonly #log: Log;
+  readonly #droppedEver: Counter;
+  readonly #onWritten: (bytes: number) => void;
   #queue: { readonly message: Outgoing; readonly partition: number; readonly bytes: number }[] = [];
   /** Where the queue starts; what is before it has left. */
   #head = 0;
   #bytes = 0;
+  /** Messages dropped and not yet told of. */
   #dropped = 0;
   #round: Frame[] = [];
   #disarm: (() => void) | null = null;
@@ -46,17 +50,31 @@ export class Outbox {
   #lastRound = 0;
   #idle: (() => void)[] = [];
 
-  constructor(connection: Connection, { node, keys, log }: { node: string; keys: readonly string[]; log: Log }) {
+  /** `dropped` counts messages that are given up; `onWritten` is told of the bytes of each frame that Redis has. */
+  constructor(
+    connection: Connection,
+    options: {
+      node: string;
+      keys: readonly string[];
+      log: Log;
+      dropped: Counter;
+      onWritten: (bytes: number) => void;
+    },
+  ) {
+    const { node, keys, log, dropped, onWritten } = options;
     this.#connection = connection;
     this.#node = node;
     this.#partitions = keys.map((key) => ({ key, sequence: 0 }));
     this.#log = log;
+    this.#droppedEver = dropped;
+    this.#onWritten = onWritten;
     connection.onUp(() => this.#arm());
   }
 
   push(message: Outgoing): void {
     const bytes = messageBytes(message);
     if (bytes > queueLimit) {
+      this.#droppedEver.value++;
       this.#log.error({ bytes }, "message to other nodes is too large");
       return;
     }
@@ -65,6 +83,7 @@ export class Outbox {
     while (this.#bytes > queueLimit) {
       this.#bytes -= this.#next()!.bytes;
       this.#dropped++;
+      this.#droppedEver.value++;
     }
     this.#arm();
   }
@@ -149,9 +168,12 @@ export class Outbox {
         this.#connection.run((client) => client.xadd(key, "MAXLEN", "~", streamLength, "*", this.#node, bytes)),
       ),
     );
-    return frames.filter((_, index) => {
+    return frames.filter(({ bytes }, index) => {
       const result = results[index]!;
-      if (result.status === "fulfilled") return false;
+      if (result.status === "fulfilled") {
+        this.#onWritten(bytes.length);
+        return false;
+      }
       if (!(result.reason instanceof BackplaneUnavailable)) {
         this.#log.error({ err: result.reason }, "redis refuses messages to other nodes, trying again");
       }

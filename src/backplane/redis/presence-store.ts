@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import type { Present } from "../backplane.ts";
 import type { Connection } from "./connection.ts";
+import { inParts } from "./parts.ts";
 import { scripts } from "./scripts.ts";
 
 /** Connections handled in one step: few enough that no other command waits long for it. */
@@ -85,6 +86,14 @@ export class PresenceStore {
     }
     const stored = await this.#connection.run((client) => client.hget(key, member));
     return stored === null ? [] : presentOf(member, stored);
+  }
+
+  /** Those of the given members who have a connection in the set. */
+  async among(set: string, members: Iterable<string>): Promise<Set<string>> {
+    const key = `${this.#base}set:${set}`;
+    const asked = [...new Set(members)];
+    const stored = await inParts(asked, (part) => this.#connection.run((client) => client.hmget(key, ...part)));
+    return new Set(asked.filter((_, index) => stored[index] !== null));
   }
 
   /** Everything the store holds for this node. */

@@ -85,6 +85,10 @@ export class RedisPresence implements Presence {
     return this.#store.list(set, member);
   }
 
+  among(set: string, members: Iterable<string>): Promise<Set<string>> {
+    return this.#store.among(set, members);
+  }
+
   onLost(listener: LostListener): () => void {
     return this.#reaper.onLost(listener);
   }

@@ -17,6 +17,7 @@ import timerCancel from "./scripts/timer-cancel.lua" with { type: "text" };
 import timerClaim from "./scripts/timer-claim.lua" with { type: "text" };
 import timerExtend from "./scripts/timer-extend.lua" with { type: "text" };
 import timerFinish from "./scripts/timer-finish.lua" with { type: "text" };
+import timerPending from "./scripts/timer-pending.lua" with { type: "text" };
 import timerSet from "./scripts/timer-set.lua" with { type: "text" };
 
 // The prefix keeps a script from taking the place of a client's own method.
@@ -41,5 +42,6 @@ export const scripts = {
   timerClaim: script("timer-claim", timerClaim),
   timerExtend: script("timer-extend", timerExtend),
   timerFinish: script("timer-finish", timerFinish),
+  timerPending: script("timer-pending", timerPending),
   timerSet: script("timer-set", timerSet),
 };

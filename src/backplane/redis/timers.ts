@@ -5,6 +5,7 @@ import type { Log } from "../../observe/log.ts";
 import { BackplaneUnavailable, type Timers } from "../backplane.ts";
 import { closingPatience, type TimerHandler, TimerHandlers } from "../timer-handlers.ts";
 import type { Connection } from "./connection.ts";
+import { inParts } from "./parts.ts";
 import { scripts } from "./scripts.ts";
 import type { RedisTimes } from "./times.ts";
 
@@ -69,6 +70,14 @@ export class RedisTimers implements Timers {
     return (await this.#connection.eval(scripts.timerCancel, this.#keys(kind), [id])) === 1;
   }
 
+  async pending(kind: string, ids: Iterable<string>): Promise<Set<string>> {
+    const asked = [...new Set(ids)];
+    const toFire = await inParts(asked, async (part) =>
+      v.parse(v.array(v.number()), await this.#connection.eval(scripts.timerPending, this.#keys(kind), part)),
+    );
+    return new Set(asked.filter((_, index) => toFire[index] === 1));
+  }
+
   handle(kind: string, handler: TimerHandler): () => void {
     const remove = this.#handlers.set(kind, handler);
     this.#lookIn(0);
@@ -90,7 +99,7 @@ export class RedisTimers implements Timers {
 
   #lookIn(delay: number): void {
     const pause = Math.min(Math.max(0, delay), longestPause);
-    const at = this.#clock.now() + pause;
+    const at = this.#clock.elapsed() + pause;
     if (this.#closed || (this.#nextLook !== null && this.#nextLook.at <= at)) return;
     this.#nextLook?.cancel();
     const look = () => {

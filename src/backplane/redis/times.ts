@@ -18,6 +18,8 @@ export interface RedisTimes {
   readonly claim: number;
   /** From a timer handler's failure to the next try. */
   readonly retry: number;
+  /** Longest that closing takes: a store that stands still must not keep the process. */
+  readonly close: number;
 }
 
 export const defaultTimes: RedisTimes = {
@@ -29,4 +31,5 @@ export const defaultTimes: RedisTimes = {
   open: 3_000,
   claim: 15_000,
   retry: retryPause,
+  close: 2_000,
 };

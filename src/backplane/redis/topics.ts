@@ -1,4 +1,5 @@
 import type { Log } from "../../observe/log.ts";
+import type { Counter, ProtocolMetrics } from "../../observe/metrics.ts";
 import type { TopicListener, Topics } from "../backplane.ts";
 import { TopicListeners } from "../listeners.ts";
 import type { Connection } from "./connection.ts";
@@ -16,6 +17,10 @@ const retention = 30_000;
 /** Milliseconds until a stream that no node looks after is gone. */
 const abandoned = 600_000;
 const trimEvery = 10_000;
+/** Bytes of a stream; past it the oldest entries go, whatever their age. */
+const streamBytes = 256 * 1024 * 1024;
+/** Bytes this node writes until it looks at a stream's size, sooner than `trimEvery` has it. */
+const trimAfter = 16 * 1024 * 1024;
 /** Nodes remembered per partition. Those that stopped are forgotten first. */
 const rememberedNodes = 1_000;
 
@@ -32,13 +37,23 @@ export class RedisTopics implements Topics {
   readonly #readers: readonly Reader[];
   /** The last frame of each node, by partition. */
   readonly #seen: readonly Map<string, number>[];
+  readonly #missed: Counter;
   readonly #trimmer: ReturnType<typeof setInterval>;
+  /** Bytes written since the last look at the size of the streams. */
+  #written = 0;
 
   constructor(
     connection: Connection,
-    options: { node: string; keyPrefix: string; times: RedisTimes; lease: Lease; log: Log },
+    options: {
+      node: string;
+      keyPrefix: string;
+      times: RedisTimes;
+      lease: Lease;
+      log: Log;
+      metrics: ProtocolMetrics;
+    },
   ) {
-    const { node, keyPrefix, times, lease, log } = options;
+    const { node, keyPrefix, times, lease, log, metrics } = options;
     this.#connection = connection;
     this.#node = node;
     this.#nodeBytes = Buffer.from(node);
@@ -48,7 +63,19 @@ export class RedisTopics implements Topics {
     this.#keys = Array.from({ length: partitions }, (_, index) => `${keyPrefix}topics:${index}`);
     this.#seen = this.#keys.map(() => new Map());
     this.#listeners = new TopicListeners(log);
-    this.#outbox = new Outbox(connection, { node, keys: this.#keys, log });
+    this.#missed = metrics.counter(
+      "missed_node_frames",
+      "Bundles of messages of other nodes that were gone before this node could read them.",
+    );
+    const onWritten = (bytes: number) => {
+      this.#written += bytes;
+      if (this.#written > trimAfter) void this.#trim();
+    };
+    const dropped = metrics.counter(
+      "dropped_node_messages",
+      "Messages to other nodes dropped: too large, or too many while Redis was away or slow.",
+    );
+    this.#outbox = new Outbox(connection, { node, keys: this.#keys, log, dropped, onWritten });
     this.#readers = this.#keys.map((key, partition) => {
       const onEntry = (from: Buffer, frame: Buffer) => this.#receive(partition, from, frame);
       return new Reader(connection.openReader(), { key, times, log, onEntry });
@@ -109,7 +136,9 @@ export class RedisTopics implements Topics {
     const last = seen.get(from);
     if (last !== undefined && sequence <= last) return false;
     if (last !== undefined && sequence > last + 1) {
-      this.#log.warn({ from, frames: sequence - last - 1 }, "messages of another node were lost");
+      const frames = sequence - last - 1;
+      this.#missed.value += frames;
+      this.#log.warn({ from, frames }, "messages of another node were lost");
     }
     // Removed first, so that the map stays in the order of the last sign of each node.
     seen.delete(from);
@@ -119,9 +148,10 @@ export class RedisTopics implements Topics {
   }
 
   async #trim(): Promise<void> {
+    this.#written = 0;
     for (const key of this.#keys) {
       try {
-        await this.#connection.eval(scripts.streamTrim, [key], [retention, abandoned]);
+        await this.#connection.eval(scripts.streamTrim, [key], [retention, abandoned, streamBytes]);
       } catch (error) {
         this.#log.debug({ err: error }, "trimming a stream failed");
       }
