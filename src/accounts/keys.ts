@@ -38,7 +38,7 @@ export class PublishedKeys {
    */
   async find(header: JWSHeaderParameters): Promise<CryptoKey> {
     if (!this.#keys) await this.#refresh(Math.min(retryDelay, this.#cooldown));
-    else if (this.#clock.now() - this.#fetchedAt > maxAge) void this.#refresh(this.#cooldown);
+    else if (this.#clock.elapsed() - this.#fetchedAt > maxAge) void this.#refresh(this.#cooldown);
     if (!this.#keys) throw new TokenCheckUnavailable("the published keys cannot be fetched");
     try {
       return await this.#keys(header);
@@ -52,8 +52,8 @@ export class PublishedKeys {
   /** Fetches the keys unless that was tried less than `pause` ms ago. True when there are newer keys now. Never rejects. */
   async #refresh(pause: number): Promise<boolean> {
     if (this.#pending) return this.#pending;
-    if (this.#clock.now() - this.#triedAt < pause) return false;
-    this.#triedAt = this.#clock.now();
+    if (this.#clock.elapsed() - this.#triedAt < pause) return false;
+    this.#triedAt = this.#clock.elapsed();
     this.#pending = this.#fetch();
     try {
       return await this.#pending;
@@ -67,7 +67,7 @@ export class PublishedKeys {
       const response = await fetch(this.#url, { signal: AbortSignal.timeout(fetchTimeout) });
       if (!response.ok) return false;
       this.#keys = createLocalJWKSet(v.parse(KeySet, await response.json()));
-      this.#fetchedAt = this.#clock.now();
+      this.#fetchedAt = this.#clock.elapsed();
       return true;
     } catch {
       return false;

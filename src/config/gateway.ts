@@ -18,7 +18,7 @@ export const gatewaySection = section("", {
   internalHost: text("127.0.0.1", "Address of the internal port. Keep it off the internet."),
   internalPort: integer(8081, "Internal port: health, metrics, administration. 0 takes a free one.", { max: 65535 }),
   databaseUrl: secret(
-    "Postgres, as postgres://user:password@host:5432/name. Without it an embedded database in DATA_DIR serves.",
+    "Postgres, as postgres://user:password@host:5432/name; with ?prepare=false behind a pooler that cannot keep prepared statements. Without it an embedded database in DATA_DIR serves.",
   ),
   dataDir: text("./data", "Folder of the embedded database and of generated secrets."),
   redisUrl: secret(

@@ -128,7 +128,8 @@ for (const kind of databaseKinds) {
         });
         await holding;
         const overtaken = rotate(id, 1);
-        const waiting = sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
+        const waiting = sql`select 1 from pg_stat_activity where wait_event_type = 'Lock'
+          and backend_type = 'client backend' and datname = current_database()`;
         while ((await database.orm.execute(waiting)).length === 0);
         release();
         await others;

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from "jose";
 import { signToken } from "../../src/accounts/sign.ts";
 import { type Claims, TokenCheckUnavailable, TokenRefused, type VerifierOptions } from "../../src/accounts/tokens.ts";
 import { createVerifier } from "../../src/accounts/verifier.ts";
 import { ManualClock } from "../support/clock.ts";
+
+setDefaultTimeout(120_000);
 
 const secret = "a-secret-that-is-long-enough-for-hs256";
 const older = "an-older-secret-that-is-long-enough-too";

@@ -1,10 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SettingsInvalid } from "../../src/config/fault.ts";
 import { type Configured, loadSettings } from "../../src/config/load.ts";
 import { flag, keptSecret, section, signingSecret, url } from "../../src/config/setting.ts";
+
+setDefaultTimeout(120_000);
 
 const alphaSection = section("ALPHA", {
   jwtSecret: signingSecret("Secret.", { inherits: "JWT_SECRET", unless: "ALPHA_JWKS_URL" }),
