@@ -196,7 +196,7 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
 
   /** Takes a token if there is one; else the time in ms until there is. */
   #take({ perSecond, burst }: { perSecond: number; burst: number }): number {
-    const now = this.#hub.clock.now();
+    const now = this.#hub.clock.elapsed();
     const token = 1000 / perSecond;
     const full = Math.max(this.#bucketFull, now);
     const wait = full - now - (burst - 1) * token;

@@ -1,9 +1,12 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import type { Admission, Handshake } from "../../src/socketio/endpoint.ts";
 import { ManualClock } from "../support/clock.ts";
 import { once, until } from "./events.ts";
 import { declare, endpoint, Station } from "./station.ts";
 import { PollingSession, WireSession } from "./wire.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 let station: Station;
 afterEach(() => station.stop());

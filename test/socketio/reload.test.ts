@@ -1,10 +1,13 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import * as v from "valibot";
 import { event } from "../../src/socketio/endpoint.ts";
 import { ManualClock } from "../support/clock.ts";
 import { until } from "./events.ts";
 import { declare, endpoint, Station } from "./station.ts";
 import { WireSession } from "./wire.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 let station: Station;
 afterEach(() => station.stop());

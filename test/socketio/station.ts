@@ -4,7 +4,7 @@ import { type Socket as Client, io, type ManagerOptions, type SocketOptions } fr
 import type { Socket as ClientV2 } from "socket.io-client-v2";
 import type { Backplane } from "../../src/backplane/backplane.ts";
 import { MemoryBackplane } from "../../src/backplane/memory.ts";
-import { type Clock, systemClock } from "../../src/clock.ts";
+import type { Clock } from "../../src/clock.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { createMetrics } from "../../src/observe/metrics.ts";
 import {
@@ -16,6 +16,7 @@ import {
 } from "../../src/socketio/endpoint.ts";
 import { mountSocketIo, type SocketIoMount } from "../../src/socketio/mount.ts";
 import { type SocketOwner, socketHandlers } from "../../src/websocket.ts";
+import { ManualClock } from "../support/clock.ts";
 import { io2 as ioV2 } from "../support/generation-2.ts";
 
 const metrics = createMetrics();
@@ -48,7 +49,7 @@ export function endpoint(
   });
 }
 
-/** One node with a Socket.IO endpoint on a port of its own. */
+/** One node with a Socket.IO endpoint on a port of its own. Time stands still unless a clock is given. */
 export class Station {
   readonly clock: Clock;
   readonly mount: SocketIoMount;
@@ -69,7 +70,7 @@ export class Station {
     declared: SocketIoEndpoint | SocketIoEndpoint["namespaces"],
     options: { readonly clock?: Clock; readonly backplane?: Backplane; readonly name?: string } = {},
   ) {
-    this.clock = options.clock ?? systemClock;
+    this.clock = options.clock ?? new ManualClock();
     const log = createLog({ level: "warn", format: "json", stream: { write: (line) => this.logged.push(line) } });
     this.mount = mountSocketIo(
       this.#watched("kind" in declared ? (declared as SocketIoEndpoint) : endpoint(declared)),
@@ -147,7 +148,11 @@ export class Station {
 
   async stop(): Promise<void> {
     for (const client of this.#clients) client.close();
+    // Whoever is not done yet, because a test has failed, is not waited for in vain.
+    const { clock } = this;
+    const passing = clock instanceof ManualClock ? setInterval(() => clock.advance(50), 1) : undefined;
     await this.mount.close();
+    clearInterval(passing);
     await this.server.stop(true);
   }
 

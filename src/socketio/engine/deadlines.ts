@@ -18,14 +18,10 @@ export class Deadlines<Item> {
     this.#expired = expired;
   }
 
-  has(item: Item): boolean {
-    return this.#due.has(item);
-  }
-
   /** Puts an item in, or starts its time anew. */
   set(item: Item): void {
     this.#due.delete(item);
-    this.#due.set(item, this.#clock.now() + this.#delay);
+    this.#due.set(item, this.#clock.elapsed() + this.#delay);
     this.#cancel ??= this.#clock.after(this.#delay, () => this.#run());
   }
 
@@ -35,7 +31,7 @@ export class Deadlines<Item> {
   }
 
   #run(): void {
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     // The old timer's `#cancel` stays in place meanwhile, so that a `set` of `#expired` arms no second one.
     for (const [item, due] of this.#due) {
       if (due > now) break;

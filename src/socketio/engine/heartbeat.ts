@@ -1,6 +1,6 @@
 import type { Clock } from "../../clock.ts";
 import { Deadlines } from "./deadlines.ts";
-import { PONG, type Revision } from "./packet.ts";
+import type { Revision } from "./packet.ts";
 
 /** What the heartbeat watches over. */
 export interface Beating {
@@ -13,8 +13,8 @@ export interface Beating {
 
 /**
  * Tells the living from the dead, for all sessions of an engine at once. In revision 4 the server pings and waits for
- * an answer; in revision 3 the client pings and the server only listens. Every packet of a client counts as a sign of
- * life.
+ * an answer; in revision 3 the client pings and the server only listens. Every packet of a client is a sign of life, so
+ * any answers a ping (W-1.14).
  */
 export class Heartbeat {
   readonly #resting: Deadlines<Beating>;
@@ -36,16 +36,10 @@ export class Heartbeat {
     else this.#resting.set(socket);
   }
 
-  /** A packet came in. Only a pong brings the next ping forward; others prolong the wait for it. */
-  heard(socket: Beating, type: string): void {
-    if (socket.protocol === 3) {
-      this.#listening.set(socket);
-    } else if (type === PONG) {
-      this.#awaited.delete(socket);
-      this.#resting.set(socket);
-    } else if (this.#awaited.has(socket)) {
-      this.#awaited.set(socket);
-    }
+  /** A packet came in. Between pings it changes nothing: clients end sessions in which these do not come on time. */
+  heard(socket: Beating): void {
+    if (socket.protocol === 3) this.#listening.set(socket);
+    else if (this.#awaited.delete(socket)) this.#resting.set(socket);
   }
 
   remove(socket: Beating): void {

@@ -171,7 +171,7 @@ export class EngineSocket extends EventEmitter<SocketEvents> implements Beating,
   /** Takes one packet of the client. */
   receive(packet: Packet): void {
     if (this.readyState === "closed") return;
-    this.#host.heartbeat.heard(this, packet.type);
+    this.#host.heartbeat.heard(this);
     switch (packet.type) {
       case MESSAGE:
         if (this.readyState === "open") this.#tell(() => this.emit("data", packet.data));

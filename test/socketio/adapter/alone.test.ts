@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import type { Server as BunServer } from "bun";
 import { type Namespace, Server } from "socket.io";
 import { io } from "socket.io-client";
@@ -9,6 +9,9 @@ import { Engine } from "../../../src/socketio/engine/index.ts";
 import type { SocketOwner } from "../../../src/websocket.ts";
 import { quietLog } from "../../support/quiet-log.ts";
 import { once } from "../events.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 let server: BunServer<SocketOwner>;
 afterEach(() => server.stop(true));

@@ -1,23 +1,29 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Socket as Client } from "socket.io-client";
 import type { Socket as ClientV2 } from "socket.io-client-v2";
 import { type Backplane, BackplaneUnavailable } from "../../../src/backplane/backplane.ts";
 import { openBackplane } from "../../../src/backplane/open.ts";
 import { systemClock } from "../../../src/clock.ts";
+import { createMetrics } from "../../../src/observe/metrics.ts";
 import { core } from "../../../src/socketio/core.ts";
+import { ManualClock } from "../../support/clock.ts";
 import { quietLog } from "../../support/quiet-log.ts";
 import { Random } from "../../support/random.ts";
 import { freshPrefix, startRedisServer, testRedis } from "../../support/redis.ts";
 import { WireClient } from "../../support/wire.ts";
-import { once, until } from "../events.ts";
+import { holdLimit, once, until } from "../events.ts";
 import { declare, Station } from "../station.ts";
 
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
+
 const redis = await testRedis();
-const deps = { clock: systemClock, log: quietLog };
+const deps = { clock: systemClock, log: quietLog, metrics: createMetrics().gateway };
 
 describe.if(redis.available)("two nodes", () => {
   const prefix = freshPrefix(redis.url);
   let backplanes: Backplane[];
+  let clock: ManualClock;
   let here: Station;
   let there: Station;
 
@@ -35,8 +41,9 @@ describe.if(redis.available)("two nodes", () => {
   beforeEach(async () => {
     const name = `cluster-${++installation}`;
     const namespaces = { "/": declare(), "/b": declare() };
-    here = new Station(namespaces, { name, backplane: backplanes[0]! });
-    there = new Station(namespaces, { name, backplane: backplanes[1]! });
+    clock = new ManualClock();
+    here = new Station(namespaces, { clock, name, backplane: backplanes[0]! });
+    there = new Station(namespaces, { clock, name, backplane: backplanes[1]! });
     await until(async () => (await here.namespace().adapter.serverCount()) === 2);
     await until(async () => (await there.namespace().adapter.serverCount()) === 2);
   });
@@ -205,7 +212,7 @@ describe.if(redis.available)("two nodes", () => {
     const [mine, theirs] = [await connect(here), await connect(there)];
     mine.on("x", (answer) => answer("mine"));
     theirs.on("x", (answer) => answer(Buffer.from("theirs")));
-    const answers = await here.namespace().timeout(10_000).emitWithAck("x");
+    const answers = await here.namespace().timeout(60_000).emitWithAck("x");
     expect(
       answers
         .map((answer: unknown) => (typeof answer === "string" ? answer : Buffer.from(answer as Uint8Array).toString()))
@@ -216,7 +223,7 @@ describe.if(redis.available)("two nodes", () => {
       .namespace()
       .in(theirs.id as string)
       .fetchSockets();
-    const answer = await remote?.timeout(10_000).emitWithAck("x");
+    const answer = await remote?.timeout(60_000).emitWithAck("x");
     expect(Buffer.from(answer).toString()).toBe("theirs");
   });
 
@@ -224,15 +231,21 @@ describe.if(redis.available)("two nodes", () => {
     const [mine, theirs] = [await connect(here), await connect(there)];
     mine.on("x", (answer) => answer("mine"));
     theirs.on("x", () => {});
-    const failure = await here
+    using limit = holdLimit();
+    const asked = here
       .namespace()
-      .timeout(300)
+      .timeout(limit.ms)
       .emitWithAck("x")
       .catch((error) => error);
+    const waited = () => [mine, theirs].map((client, node) => core(socketOf(node ? there : here, client)).acks.size);
+    await until(() => Bun.deepEquals(waited(), [0, 1]));
+    limit.end();
+    const failure = await asked;
     expect(failure).toBeInstanceOf(Error);
     expect(failure.responses).toEqual(["mine"]);
     // Nothing is kept for an answer that nobody waits for.
-    await until(() => core(socketOf(there, theirs)).acks.size === 0);
+    clock.advance(limit.ms);
+    expect(waited()).toEqual([0, 0]);
   });
 
   test("serverSideEmit reaches the other node, with and without an answer", async () => {
@@ -264,11 +277,18 @@ describe.if(redis.available)("two nodes", () => {
     const silent = backplanes[1]!;
     const set = `socketio:cluster-${installation}:/io:/`;
     await silent.presence.join(set, silent.node, silent.node);
-    const failure = await here
+    let failure: unknown;
+    here
       .namespace()
       .timeout(100)
       .fetchSockets()
-      .catch((error) => error);
+      .catch((error) => {
+        failure = error;
+      });
+    await until(() => {
+      clock.advance(100);
+      return failure !== undefined;
+    });
     expect(failure).toMatchObject({ name: "MissingAnswers", answers: [] });
     await silent.presence.leave(set, silent.node, silent.node);
   });
@@ -295,7 +315,7 @@ describe("without the backplane", () => {
       const failure = await namespace.serverSideEmitWithAck("x").catch((error) => error);
       expect(failure).toBeInstanceOf(BackplaneUnavailable);
       client.on("ask", (answer) => answer("here"));
-      expect(await namespace.timeout(5_000).emitWithAck("ask")).toEqual(["here"]);
+      expect(await namespace.timeout(60_000).emitWithAck("ask")).toEqual(["here"]);
     } finally {
       await station.stop();
       await backplane.close();

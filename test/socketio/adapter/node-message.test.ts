@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import {
   decodeValues,
   encodeValues,
@@ -7,6 +7,9 @@ import {
   unpack,
 } from "../../../src/socketio/adapter/node-message.ts";
 import { Random } from "../../support/random.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 test("a text broadcast travels as text, its packet untouched", () => {
   const wire = pack({ type: "emit", rooms: ["r"] }, ['2["x","line\\nfeed"]']);

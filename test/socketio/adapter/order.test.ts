@@ -1,9 +1,12 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import * as v from "valibot";
 import { event, type Peer } from "../../../src/socketio/endpoint.ts";
 import { Random } from "../../support/random.ts";
 import { once, until } from "../events.ts";
 import { declare, Station } from "../station.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 let station: Station;
 afterEach(() => station.stop());

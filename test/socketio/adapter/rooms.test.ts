@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { type Namespace, Server } from "socket.io";
 import { Adapter } from "socket.io-adapter";
 import { MemoryBackplane } from "../../../src/backplane/memory.ts";
@@ -6,6 +6,9 @@ import { systemClock } from "../../../src/clock.ts";
 import { TopicAdapter } from "../../../src/socketio/adapter/topic-adapter.ts";
 import { quietLog } from "../../support/quiet-log.ts";
 import { Random } from "../../support/random.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const deps = { clock: systemClock, log: quietLog };
 const parts = {

@@ -1,8 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { once } from "node:events";
 import { ManualClock } from "../../support/clock.ts";
 import { frameBytes, TEXT, WireClient } from "../../support/wire.ts";
 import { ended, pack, polled, REVISIONS, Station } from "./station.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 for (const revision of REVISIONS) {
   describe(`revision ${revision}`, () => {

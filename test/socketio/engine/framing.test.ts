@@ -1,5 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { echo, REVISIONS, type Revision, Station } from "./station.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const BYTES = [1, 2, 3, 4];
 /** BYTES in base64 as the two revisions write it in text. */

@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { once } from "node:events";
 import { Engine, type EngineSocket } from "../../../src/socketio/engine/index.ts";
 import { ManualClock } from "../../support/clock.ts";
 import { WireClient } from "../../support/wire.ts";
 import { Frames, REVISIONS, Station, unpack } from "./station.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const UNKNOWN_TRANSPORT = { code: 0, message: "Transport unknown" };
 const UNKNOWN_SESSION = { code: 1, message: "Session ID unknown" };

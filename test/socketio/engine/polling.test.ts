@@ -1,8 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { ENDINGS } from "../../../src/socketio/engine/ending.ts";
 import { echo, ended, pack, polled, REVISIONS, Station } from "./station.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 for (const revision of REVISIONS) {
   describe(`revision ${revision}`, () => {
@@ -114,9 +117,11 @@ for (const revision of REVISIONS) {
 }
 
 test("a poll outlives the idle timeout of the server", async () => {
-  const idle = Bun.serve({ port: 0, idleTimeout: 1, fetch: () => new Promise<Response>(() => {}) });
+  // Bun counts in steps of 4 s: of 5 s at least 4 are left for a request to arrive, of fewer perhaps none.
+  const idleTimeout = 5;
+  const idle = Bun.serve({ port: 0, idleTimeout, fetch: () => new Promise<Response>(() => {}) });
   await using at = Station.open();
-  const short = Bun.serve({ ...at.engine.handler(), port: 0, idleTimeout: 1 });
+  const short = Bun.serve({ ...at.engine.handler(), port: 0, idleTimeout });
   const base = `http://127.0.0.1:${short.port}/engine.io/?EIO=4&transport=polling`;
   const { sid } = JSON.parse((await (await fetch(base)).text()).slice(1));
   const poll = fetch(`${base}&sid=${sid}`);

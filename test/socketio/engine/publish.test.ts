@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { once } from "node:events";
 import { Engine, type EngineSocket, WEBSOCKET_LIMITS } from "../../../src/socketio/engine/index.ts";
 import { ManualClock } from "../../support/clock.ts";
 import { WireClient } from "../../support/wire.ts";
 import { ended, REVISIONS, Station } from "./station.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 /** More than any kernel buffer takes from a server whose client does not read. */
 const MANY = 400;

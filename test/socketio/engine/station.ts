@@ -1,10 +1,11 @@
 import { once } from "node:events";
 import { Engine, type EngineOptions, type EngineSocket } from "../../../src/socketio/engine/index.ts";
+import { ManualClock } from "../../support/clock.ts";
 
 export const REVISIONS = [3, 4] as const;
 export type Revision = (typeof REVISIONS)[number];
 
-/** One or more engines on a port of their own. */
+/** One or more engines on a port of their own. Time stands still for the first one unless a clock is given. */
 export class Station implements AsyncDisposable {
   readonly engine: Engine;
   readonly server: Bun.Server<never>;
@@ -16,7 +17,7 @@ export class Station implements AsyncDisposable {
 
   /** Serves engines, each on its own path; the first one is `engine`. */
   static open(options: EngineOptions = {}, ...others: Engine[]): Station {
-    const engine = new Engine(options);
+    const engine = new Engine({ clock: new ManualClock(), ...options });
     const handlers = [engine, ...others].map((each) => ({ path: each.opts.path, fetch: each.handler().fetch }));
     const server = Bun.serve({
       port: 0,

@@ -1,7 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { ManualClock } from "../../support/clock.ts";
 import { WireClient } from "../../support/wire.ts";
 import { echo, ended, Frames, polled, REVISIONS, Station } from "./station.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 for (const revision of REVISIONS) {
   describe(`revision ${revision}`, () => {
