@@ -90,7 +90,7 @@ export interface RawEndpoint<Session> {
     readonly drain: { readonly code: number; readonly reason: string };
     readonly full: { readonly code: number; readonly reason: string };
     /** Builds the last frame for the closes above, where the protocol has one. */
-    lastFrame?(code: number, reason: string, channel: Channel<Session>): string;
+    lastFrame?(code: number, reason: string, channel: Channel<Session>): string | undefined;
   };
 }
 

@@ -1,6 +1,7 @@
 /**
  * Many idle clients in a process of their own: `bun crowd.ts <ws url> <count>` prints `open <count>` when all are open,
- * and `closed <count> <codes> <last frames>` when all are closed.
+ * and `closed <count> <codes> <last frames>` when all are closed. It ends with its input, and so with who started it, or
+ * when a client is not let in.
  */
 const [url = "", given = "0"] = process.argv.slice(2);
 const count = Number(given);
@@ -10,8 +11,9 @@ let open = 0;
 let closed = 0;
 
 function join(): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   const socket = new WebSocket(url);
+  socket.onerror = () => reject(new Error("not let in"));
   socket.onopen = () => {
     open++;
     resolve();
@@ -26,6 +28,7 @@ function join(): Promise<void> {
 
 for (let left = count; left > 0; left -= 100) await Promise.all(Array.from({ length: Math.min(100, left) }, join));
 process.stdout.write(`open ${open}\n`);
-setInterval(() => {}, 60_000);
+await Bun.stdin.text();
+process.exit();
 
 export {};

@@ -8,7 +8,8 @@ const station = Station.startOn(systemClock, endpoint());
 
 /** Adds idle clients from a process of their own. */
 async function add(count: number): Promise<{ kill(): void }> {
-  const crowd = Bun.spawn(["bun", `${import.meta.dir}/crowd.ts`, station.url(), String(count)], { stdout: "pipe" });
+  const command = ["bun", `${import.meta.dir}/crowd.ts`, station.url(), String(count)];
+  const crowd = Bun.spawn(command, { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
   const reader = crowd.stdout.getReader();
   await reader.read();
   reader.releaseLock();

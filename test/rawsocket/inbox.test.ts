@@ -7,7 +7,7 @@ import { endpoint, Station } from "./station.ts";
 import { settled, until } from "./until.ts";
 
 // The default of 5 s is short for a busy machine.
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let station: Station | undefined;
 afterEach(async () => {

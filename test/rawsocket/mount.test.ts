@@ -6,7 +6,7 @@ import { endpoint, Station } from "./station.ts";
 import { until } from "./until.ts";
 
 // The default of 5 s is short for a busy machine.
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let station: Station | undefined;
 afterEach(async () => {
@@ -346,21 +346,26 @@ describe("drain", () => {
       stdout: "pipe",
       stderr: "inherit",
     });
-    const answers = lines(crowd.stdout);
-    expect(await answers.next()).toBe(`open ${count}`);
-    expect(station.mount.size).toBe(count);
-    let spent = 0;
-    for (let left = count; left > 0; ) {
-      const began = process.cpuUsage();
-      left = station.mount.drain(1_000);
-      const used = process.cpuUsage(began);
-      spent += (used.user + used.system) / 1_000;
-      await Bun.sleep(0);
+    try {
+      const answers = lines(crowd.stdout);
+      expect(await answers.next()).toBe(`open ${count}`);
+      expect(station.mount.size).toBe(count);
+      const spent: number[] = [];
+      for (let left = count; left > 0; ) {
+        const began = process.cpuUsage();
+        left = station.mount.drain(1_000);
+        const used = process.cpuUsage(began);
+        spent.push((used.user + used.system) / 1_000);
+        await Bun.sleep(0);
+      }
+      // Time of the processor, which other work on the machine does not change; and that of the middle batch, since a
+      // machine that stands still may count that to one of them.
+      const [, , middle] = spent.slice(0, 5).toSorted((a, b) => a - b);
+      expect(middle! * 5).toBeLessThan(1_000);
+      expect(await answers.next()).toBe(`closed ${count} 4007 {"bye":4007,"reason":"Shutting down"}`);
+    } finally {
+      crowd.kill();
     }
-    // Time of the processor, which other work on the machine does not change.
-    expect(spent).toBeLessThan(1_000);
-    expect(await answers.next()).toBe(`closed ${count} 4007 {"bye":4007,"reason":"Shutting down"}`);
-    crowd.kill();
   });
 
   test("a batch ends only so many; who comes meanwhile is sent away", async () => {
