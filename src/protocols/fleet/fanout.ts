@@ -1,7 +1,12 @@
+import { sql } from "drizzle-orm";
 import type { Topics } from "../../backplane/backplane.ts";
+import type { Clock } from "../../clock.ts";
+import type { Database } from "../../database/database.ts";
 import type { RawTopics } from "../../rawsocket/endpoint.ts";
 import type { Session } from "./client/session.ts";
+import { CommitOrder, type Told } from "./commit-order.ts";
 import type { FrameErrorCode } from "./errors.ts";
+import { unitState } from "./tables.ts";
 
 /** Frames on their way to the watchers of other nodes. */
 const TOPIC = "fleet:frames";
@@ -23,20 +28,27 @@ export type AnswerListener = (answer: Answer) => void;
 /** Whom a line between nodes is for: the watchers of a unit, the sessions of a user, the askers of an answer. */
 type Kind = "unit" | "user" | "answer";
 
+/** Milliseconds that a unit's frames wait for those of a commit before theirs: what a backplane may need, and more. */
+const PATIENCE = 1_000;
+
 /**
  * Frames to client sockets of all nodes (F-5.1). Here they go out by native publish; other nodes get those of one turn of
  * the event loop as one message, in the same order.
  */
 export class Fanout {
   readonly #topics: Topics;
-  readonly #stop: () => void;
+  readonly #database: Database;
+  readonly #order: CommitOrder;
   #local: RawTopics<Session> | null = null;
   #answers: AnswerListener = () => {};
   #lines: string[] = [];
 
-  constructor(topics: Topics) {
+  /** `delay`: milliseconds that frames may be held back on purpose after their commit. */
+  constructor({ topics, database, clock }: { topics: Topics; database: Database; clock: Clock }, delay: number) {
     this.#topics = topics;
-    this.#stop = topics.subscribe(TOPIC, (message) => this.#heard(String(message)));
+    this.#database = database;
+    this.#order = new CommitOrder(clock, PATIENCE + delay, (uid, frames) => this.#publish(uid, frames));
+    topics.subscribe(TOPIC, (message) => this.#heard(String(message)));
   }
 
   /** The client endpoint stands. */
@@ -48,48 +60,66 @@ export class Fanout {
     this.#answers = listener;
   }
 
-  /** To every session that may view the unit. */
-  toUnit(uid: number, frame: string): void {
-    this.#send("unit", uid, frame);
+  /** Has frames of units go to this node's sockets, before the first of these subscribes to one. */
+  follow(uids: Iterable<number>): Promise<void> {
+    return this.#order.follow(uids, (fresh) => this.#versions(fresh));
+  }
+
+  /** To every session that may view the unit, in the order of its versions. */
+  toUnit(uid: number, told: Told): void {
+    this.#order.take(uid, told);
+    this.#toOthers(["unit", uid, told.from, told.to, ...told.frames]);
+  }
+
+  /** The unit's version that this node's sockets were told of last; 0 for one that nobody here has watched. */
+  told(uid: number): number {
+    return this.#order.told(uid);
   }
 
   /** To every session of the user. */
   toUser(number: number, frame: string): void {
-    this.#send("user", number, frame);
+    this.#local?.publish(userTopic(number), frame);
+    this.#toOthers(["user", number, frame]);
   }
 
   answer(answer: Answer): void {
-    this.#send("answer", answer.uid, JSON.stringify(answer));
+    this.#answers(answer);
+    this.#toOthers(["answer", JSON.stringify(answer)]);
   }
 
-  close(): void {
-    this.#stop();
-  }
-
-  #send(kind: Kind, whom: number, text: string): void {
-    this.#deliver(kind, whom, text);
+  /** JSON text holds neither line breaks nor tabs. */
+  #toOthers(line: readonly [Kind, ...(string | number)[]]): void {
     if (this.#lines.length === 0) queueMicrotask(() => this.#flush());
-    this.#lines.push(`${kind} ${whom} ${text}`);
+    this.#lines.push(line.join("\t"));
   }
 
   #flush(): void {
     const lines = this.#lines;
     this.#lines = [];
-    // JSON text holds no line breaks.
     this.#topics.publish(TOPIC, lines.join("\n"));
   }
 
   #heard(message: string): void {
     for (const line of message.split("\n")) {
-      const [kind = "", whom = ""] = line.split(" ", 2);
-      this.#deliver(kind as Kind, Number(whom), line.slice(kind.length + whom.length + 2));
+      const [kind, ...words] = line.split("\t") as [Kind, ...string[]];
+      if (kind === "unit") {
+        const [uid, from, to, ...frames] = words;
+        this.#order.take(Number(uid), { from: Number(from), to: Number(to), frames });
+      } else if (kind === "user") this.#local?.publish(userTopic(Number(words[0])), words[1]!);
+      else this.#answers(JSON.parse(words[0]!) as Answer);
     }
   }
 
-  #deliver(kind: Kind, whom: number, text: string): void {
-    if (kind === "unit") this.#local?.publish(unitTopic(whom), text);
-    else if (kind === "user") this.#local?.publish(userTopic(whom), text);
-    else this.#answers(JSON.parse(text) as Answer);
+  async #versions(uids: readonly number[]): Promise<Map<number, number>> {
+    const rows = await this.#database.orm
+      .select({ uid: unitState.uid, version: unitState.version })
+      .from(unitState)
+      .where(sql`${unitState.uid} = any(${`{${uids}}`}::text::bigint[])`);
+    return new Map(rows.map(({ uid, version }) => [uid, version]));
+  }
+
+  #publish(uid: number, frames: readonly string[]): void {
+    for (const frame of frames) this.#local?.publish(unitTopic(uid), frame);
   }
 }
 

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { isSoundText } from "./sound.ts";
 
 /** A number, or its decimal text (F-4.1). */
 const decimal = v.pipe(v.string(), v.regex(/^\d{1,16}$/), v.transform(Number));
@@ -16,19 +17,16 @@ export const Request = v.object({ type: v.string(), query: v.optional(v.unknown(
 /** F-4.5; `snapshot` is additive (F-5.15). */
 export const Auth = v.object({ user_id: UserId, SESSID: Sessid, snapshot: v.optional(v.boolean(), false) });
 
-export const RequestId = v.pipe(
-  v.string(),
-  v.minLength(1),
-  v.maxLength(64),
-  v.check((id) => !id.includes("\0") && id.isWellFormed()),
-);
+export const RequestId = v.pipe(v.string(), v.minLength(1), v.maxLength(64), v.check(isSoundText));
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is kept out
+const printable = /^[^\u0000-\u001f\u007f-\u009f]+$/;
 
 /** F-4.6. What of it is wrong is answered by `cmd-status` (F-8.4), so a usable id is all that is asked for here. */
 export const ApiId = v.object({ id: RequestId });
 export const Api = v.object({
   uid: Uid,
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is kept out
-  cmd: v.pipe(v.string(), v.minLength(1), v.maxLength(255), v.regex(/^[^\u0000-\u001f\u007f-\u009f]+$/)),
+  cmd: v.pipe(v.string(), v.minLength(1), v.maxLength(255), v.regex(printable), v.check(isSoundText)),
   CR: v.optional(v.boolean(), false),
 });
 

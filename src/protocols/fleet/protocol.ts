@@ -1,4 +1,5 @@
 import { createVerifier } from "../../accounts/verifier.ts";
+import { defaultTimes } from "../../backplane/redis/times.ts";
 import { trustedProxies } from "../../http/address.ts";
 import type { CorsPolicy } from "../../http/cors.ts";
 import { type Core, defineProtocol, type Surface } from "../protocol.ts";
@@ -12,14 +13,16 @@ import { Watchers } from "./client/watchers.ts";
 import { Answers } from "./commands/answers.ts";
 import { Audit } from "./commands/audit.ts";
 import { Commander } from "./commands/commander.ts";
+import { NodeCalls } from "./commands/node-calls.ts";
 import { Parked } from "./commands/parked.ts";
+import type { UnitCommands } from "./commands/unit-queue.ts";
 import { Counters } from "./counters.ts";
-import { Connections } from "./device/connections.ts";
+import { Connections, type Gone } from "./device/connections.ts";
 import { DriverFrames } from "./device/driver-frames.ts";
 import { deviceEndpoint } from "./device/endpoint.ts";
 import { type DeviceChannel, Links } from "./device/links.ts";
 import { TrackerFrames } from "./device/tracker-frames.ts";
-import { Mailbox } from "./driver/mailbox.ts";
+import { Mailbox, type Turns } from "./driver/mailbox.ts";
 import { Fanout } from "./fanout.ts";
 import { firstConversation } from "./first-conversation.ts";
 import { Failures } from "./identity/failures.ts";
@@ -31,7 +34,7 @@ import { RecordLimits } from "./ingress/limits.ts";
 import { OsmAndDoor } from "./ingress/osmand.ts";
 import { openOsmAndPort } from "./ingress/osmand-port.ts";
 import { traccarRoutes } from "./ingress/traccar.ts";
-import { failure, onError, userRoutes } from "./rest/rest.ts";
+import { failure, onError, prefixesOf, userRoutes } from "./rest/rest.ts";
 import { checkSettings, type FleetSettings, fleetSection } from "./settings.ts";
 import { Partitions } from "./storage/partitions.ts";
 import { Retention } from "./storage/retention.ts";
@@ -78,7 +81,8 @@ async function build(core: Core<FleetSettings>): Promise<Surface> {
   revision.onChange(() => identity.forget());
   const audit = new Audit({ database, clock, log });
 
-  const fanout = new Fanout(topics);
+  // It listens once: with a subscription for each reload, frames would leave twice while old code goes and new comes.
+  const fanout = core.keep("fanout", () => new Fanout({ topics, database, clock }, settings.coalesceMs));
   const maxSockets = Math.min(settings.maxSocketsPerUser, gateway.maxConnectionsPerUser || Number.POSITIVE_INFINITY);
   const watchers = new Watchers(
     { database, presence, fanout, sessids, revision, clock, log },
@@ -93,15 +97,27 @@ async function build(core: Core<FleetSettings>): Promise<Surface> {
     backplane,
     core.keep("links", () => new Map<string, DeviceChannel>()),
   );
-  const connections = new Connections({ database, links, fanout, clock, log }, settings.linkGraceS);
-  const mailbox = new Mailbox({ database, backplane, links, fanout, counters, clock, log }, settings.messageTtlS);
+  const connections = new Connections(
+    { database, links, fanout, clock, log },
+    // Before it says that a node is lost, the backplane has waited for as long as its own leases last.
+    { grace: settings.linkGraceS, lost: Math.max(settings.linkGraceS, settings.leaseS - defaultTimes.lease) },
+    core.keep("gone links", (): Gone => new Map()),
+  );
+  const mailbox = new Mailbox(
+    { database, backplane, links, fanout, counters, clock, log },
+    settings.messageTtlS,
+    core.keep("driver turns", (): Turns => new Map()),
+  );
   const parked = new Parked({ records, clock }, settings.commandQueueTtlS);
   const bases = { output: settings.ioOutputBase, analog: settings.ioAnalogBase };
-  const answers = new Answers({ database, fanout, counters, clock }, bases);
+  const answers = new Answers({ ingest, fanout, counters, clock }, bases);
+  const calls = core.keep("node calls", () => new NodeCalls({ backplane, clock }));
   const commander = new Commander(
-    { backplane, links, directory, answers, parked, audit, counters, clock, log },
+    { backplane, calls, links, directory, answers, parked, audit, counters, clock, log },
     { timeout: settings.commandTimeoutS, traccar: traccar(settings) },
+    core.keep("commands", () => new Map<number, UnitCommands>()),
   );
+  await commander.join();
   const limits = new RecordLimits(settings.maxFutureS);
 
   const doorParts = { settings, directory, ingest, connections, commander, parked, limits, counters, clock };
@@ -113,7 +129,7 @@ async function build(core: Core<FleetSettings>): Promise<Surface> {
   counters.watch("pnd_links", () => links.count("pnd"));
 
   const requests = new Requests({ commander, mailbox, log }, settings.commands);
-  const snapshot = new Snapshot(database);
+  const snapshot = new Snapshot({ database, fanout });
   const clients = clientEndpoints({
     ...{ settings, cors, accounts, sessids, failures, fanout, watchers, requests, snapshot, counters, clock, log },
   });
@@ -137,6 +153,10 @@ async function build(core: Core<FleetSettings>): Promise<Surface> {
       cors,
       onError,
       onWrongMethod: () => failure(405, "Method not allowed"),
+      unknown: {
+        under: prefixesOf(settings).filter((prefix) => prefix !== ""),
+        answer: () => failure(404, "Not found"),
+      },
     },
     sockets: opens("device") ? [clients, devices] : [clients],
     tasks: [
@@ -152,11 +172,9 @@ async function build(core: Core<FleetSettings>): Promise<Surface> {
     async close() {
       await closePort?.();
       frames.flushAll();
-      commander.close();
       mailbox.close();
       await connections.close();
       links.close();
-      fanout.close();
       revision.close();
     },
   };

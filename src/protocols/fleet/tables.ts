@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import {
   bigint,
   boolean,
@@ -122,11 +123,18 @@ export const events = schema.table(
   (table) => [primaryKey({ columns: [table.uid, table.tmx, table.part] })],
 );
 
-/** What is known of a unit now. Locked by whoever stores reports of the unit, so that these have one order. */
+/** What is known of a unit now. */
 export const unitState = schema.table("unit_state", {
   uid: uid()
     .primaryKey()
     .references(() => units.uid, { onDelete: "cascade" }),
+  /**
+   * Grows with each commit that concerns the unit, and gives its frames their order (F-5.2). Begins with the time, so that
+   * a unit made anew under an old number goes on from there.
+   */
+  version: bigint("version", { mode: "number" })
+    .notNull()
+    .default(sql`(extract(epoch from clock_timestamp()) * 1000)::bigint`),
   tmx: moment("tmx"),
   /** `_id` and body of the newest record. */
   recordId: text("record_id"),

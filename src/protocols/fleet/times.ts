@@ -4,6 +4,9 @@ const plainForm = /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)$/;
 
 /** ISO 8601 with an offset: `Z`, `+00:00` or `+0000` (F-12.5). Epoch milliseconds; NaN for anything else. */
 export function isoTime(text: string): number {
+  // As JSON writes it, which is how nearly every device does: no need to take it apart.
+  const time = Date.parse(text);
+  if (text.length === 24 && !Number.isNaN(time) && new Date(time).toISOString() === text) return time;
   // A day that the month does not have would become one of the next.
   const isDay = !Number.isNaN(plainTime(`${text.slice(0, 10)} 00:00:00`));
   return isDay && isoForm.test(text) ? Date.parse(text.replace(offsetWithoutColon, "$1:$2")) : Number.NaN;

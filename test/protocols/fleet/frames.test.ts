@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import type { Socket } from "./socket.ts";
 import { HEX24, ISO, type Stage, Stages, type TestUnit, type TestUser } from "./stage.ts";
 
@@ -6,6 +6,14 @@ const stages = new Stages();
 let stage: Stage;
 beforeAll(async () => {
   stage = await stages.start();
+});
+afterEach(() => {
+  // F-1.10, of every frame to every client.
+  for (const { ws, texts } of stage.sockets) {
+    if (ws.url.endsWith("/fleet/device")) continue;
+    for (const text of texts) expect(text).toMatch(/^\{(?:"uid":\d+,)?"params":\{"type":"[a-z-]+"[,}]/);
+  }
+  stage.leave();
 });
 afterAll(() => stages.stop());
 
@@ -18,15 +26,15 @@ async function scene(): Promise<{ unit: TestUnit; user: TestUser; client: Socket
 
 const hex24 = expect.stringMatching(HEX24);
 const time = expect.stringMatching(ISO);
-const now = () => new Date().toISOString();
+const now = () => new Date(stage.clock.now()).toISOString();
 const loc = { lon: -9.01, lat: 38.57 };
 
-describe("F-5.4 each frame of the contract, from the device to the client", () => {
-  test("records", async () => {
+describe("F-1.10 F-5.4 F-5.13 each frame of the contract, from the device to the client", () => {
+  test("F-5.7 F-12.34 records", async () => {
     const { unit, client } = await scene();
     const tracker = await stage.device(unit);
     expect(await client.text()).toBe(`{"uid":${unit.uid},"params":{"type":"connection","status":1}}`);
-    const start = Date.now() - 20_000;
+    const start = stage.clock.now() - 20_000;
     const exd = {
       ...{ sat: 15, alt: 42, bpp: 0 as const },
       eco: { edt: 1, aat: 11, rpm: 949, ehr: 25237, flv: 100, dcl: "0000001234567890" },
@@ -38,10 +46,8 @@ describe("F-5.4 each frame of the contract, from the device to the client", () =
     tracker.send({ t: "records", seq: 7, records });
     const frame = await client.text();
     const last = new Date(start + 9000).toISOString();
-    const dmx = (JSON.parse(frame) as { params: { lastRecord: { dmx: number } } }).params.lastRecord.dmx;
-    expect(dmx).toBeGreaterThanOrEqual(10);
     expect(frame).toBe(
-      `{"uid":${unit.uid},"params":{"type":"records","total":10,"lastRecord":{"tmx":"${last}","vid":826403,"dmx":${dmx},` +
+      `{"uid":${unit.uid},"params":{"type":"records","total":10,"lastRecord":{"tmx":"${last}","vid":826403,"dmx":11,` +
         `"loc":{"lon":-9.01,"lat":38.57},"gsp":41,"hdg":246,"gkm":1613709,"cas":3,"exd":{"sat":15,"alt":42,"bpp":0,` +
         `"eco":{"edt":1,"aat":11,"rpm":949,"ehr":25237,"flv":100,"dcl":"0000001234567890"},"io":{"1":1,"8":1}}}}}`,
     );
@@ -50,7 +56,7 @@ describe("F-5.4 each frame of the contract, from the device to the client", () =
     expect(await client.text()).toBe(`{"uid":${unit.uid},"params":{"type":"connection","status":0}}`);
   });
 
-  test("event io and event event", async () => {
+  test("F-5.8 F-5.9 F-12.35 F-12.36 event io and event event", async () => {
     const { unit, client } = await scene();
     const tracker = await stage.device(unit);
     await client.ofType("connection");
@@ -89,7 +95,7 @@ describe("F-5.4 each frame of the contract, from the device to the client", () =
     });
   });
 
-  test("cmd-status and cmd-parsed", async () => {
+  test("F-4.6 F-5.14 F-12.37 F-12.41 F-12.44 cmd-status and cmd-parsed", async () => {
     const { unit, client, user } = await scene();
     const other = await stage.watcher(user);
     const tracker = await stage.device(unit);
@@ -109,7 +115,7 @@ describe("F-5.4 each frame of the contract, from the device to the client", () =
     expect(await other.next()).toEqual({ uid: unit.uid, params: parsed });
   });
 
-  test("msg-sts, from stored to read", async () => {
+  test("F-4.7 F-5.5 F-5.6 F-5.25 F-5.28 F-12.40 msg-sts, from stored to read", async () => {
     const { unit, client, user } = await scene();
     const app = await stage.device(unit, "pnd");
     expect(await client.text()).toBe(`{"uid":${unit.uid},"params":{"type":"pnd-connection","status":1}}`);
@@ -140,7 +146,7 @@ describe("F-5.4 each frame of the contract, from the device to the client", () =
     expect([await app.text(), await app.text()]).toEqual(['{"t":"ack","seq":1}', '{"t":"ack","seq":2}']);
   });
 
-  test("pnd-msg, pnd-msg-prd, form and service-generic", async () => {
+  test("F-5.11 F-5.12 F-12.38 F-12.39 pnd-msg, pnd-msg-prd, form and service-generic", async () => {
     const { unit, client } = await scene();
     const app = await stage.device(unit, "pnd");
     await client.ofType("pnd-connection");
@@ -178,5 +184,30 @@ describe("F-5.4 each frame of the contract, from the device to the client", () =
       },
     });
     for (let seq = 1; seq <= 4; seq++) expect(await app.text()).toBe(`{"t":"ack","seq":${seq}}`);
+    app.close();
+    expect(await client.text()).toBe(`{"uid":${unit.uid},"params":{"type":"pnd-connection","status":0}}`);
+  });
+
+  test("F-5.11 F-5.12 what a driver sends without time and place: now, and where the unit was last, else nowhere", async () => {
+    const { unit, client } = await scene();
+    const app = await stage.device(unit, "pnd");
+    await client.ofType("pnd-connection");
+    const places: unknown[] = [];
+    for (const round of [1, 2]) {
+      app.send({ t: "msg", guid: `m${round}`, txt: "Here" });
+      app.send({ t: "service", guid: `s${round}`, id: "1", delivered: false, msg: "" });
+      const event = (await client.next()).params.event as Record<string, unknown>;
+      expect(event.tmx).toBe(event.rmx);
+      const mission = (await client.next()).params.event as Record<string, unknown>;
+      places.push([event.lat, event.lng, mission.loc]);
+      if (round === 1) {
+        await stage.osmand({ id: unit.unique_id, key: unit.key, lat: "38.57", lon: "-9.01" });
+        await client.ofType("records");
+      }
+    }
+    expect(places).toEqual([
+      [null, null, null],
+      [38.57, -9.01, loc],
+    ]);
   });
 });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { freePort } from "../../support/redis.ts";
+import { freePort } from "../../support/free-port.ts";
 import type { Socket } from "./socket.ts";
 import { type Stage, Stages, type TestUnit, type TestUser, TRACCAR_SECRET } from "./stage.ts";
 
@@ -83,7 +83,7 @@ async function storedEvents({ user, unit }: Scene): Promise<Record<string, unkno
 }
 
 describe("Traccar positions", () => {
-  test("F-12.8 to F-12.17 every field has its place", async () => {
+  test("F-1.5 F-5.16 F-5.17 F-5.18 F-5.20 F-5.22 F-5.23 F-12.8 F-12.9 F-12.10 F-12.11 F-12.12 F-12.13 F-12.14 F-12.15 F-12.16 F-12.17 every field has its place", async () => {
     const here = await scene({ vid: 7 });
     const at = ago(30);
     const attributes = {
@@ -114,7 +114,7 @@ describe("Traccar positions", () => {
     expect(await stored(here)).toEqual([{ _id: expect.any(String), ...record }]);
   });
 
-  test("F-12.4 F-12.5 both spellings of a date, Z, nulls and scientific notation", async () => {
+  test("F-11.4 F-12.4 F-12.5 F-12.12 both spellings of a date, Z, nulls and scientific notation", async () => {
     const here = await scene();
     const at = ago(60);
     const spell = (end: string, seconds: number) =>
@@ -139,7 +139,7 @@ describe("Traccar positions", () => {
     expect(rows[0]).toMatchObject({ loc: { lat: 38.57 }, gsp: 41, hdg: 0, gkm: -1, exd: {} });
   });
 
-  test("F-6.4 a double is acknowledged, not stored and not sent, also through another door", async () => {
+  test("F-6.4 F-12.1 a double is acknowledged, not stored and not sent, also through another door", async () => {
     const here = await scene();
     const at = ago(10);
     const body = position(here.unit, at);
@@ -152,7 +152,7 @@ describe("Traccar positions", () => {
     expect((await here.client.rest()).map(({ params }) => params.type)).toEqual(["records", "connection"]);
   });
 
-  test("F-12.2 F-12.3 a change of a known level makes an event, the first level none; bpp makes battery and power", async () => {
+  test("F-5.21 F-12.2 F-12.3 a change of a known level makes an event, the first level none; bpp makes battery and power", async () => {
     const here = await scene();
     for (const [seconds, ignition] of [
       [5, false],
@@ -221,6 +221,7 @@ describe("Traccar positions", () => {
       [broken({ longitude: -180.1 }), 400],
       [broken({ latitude: null }), 400],
       [broken({ latitude: "38" }), 400],
+      [broken({ speed: 1.7e308 }), 400],
       [JSON.stringify(good).replace("38.57", "1e999"), 400],
       [position(here.unit, at, { attributes: { text: "a\0b" } }), 400],
       [position(here.unit, at, { device: { uniqueId: "nobody" } }), 404],
@@ -232,6 +233,16 @@ describe("Traccar positions", () => {
     for (const secret of ["", "wrong"]) expect((await stage.traccar("positions", good, secret)).status).toBe(401);
     expect(await stored(here)).toEqual([]);
     expect(await here.client.rest()).toEqual([]);
+  });
+
+  test("F-12.17 a long address is cut and loses nothing else", async () => {
+    const here = await scene();
+    const body = position(here.unit, ago(1), {
+      position: { address: "a".repeat(600) },
+      attributes: { alarm: "movement" },
+    });
+    expect((await stage.traccar("positions", body)).status).toBe(200);
+    expect(await storedEvents(here)).toMatchObject([{ eventId: 9003, frc: "a".repeat(512) }]);
   });
 
   test("a unit without unique_id is bound by the uid that the device carries", async () => {
@@ -259,6 +270,39 @@ describe("Traccar events", () => {
     },
     device: position(unit, at).device,
     ...(given.position === undefined ? {} : { position: given.position }),
+  });
+
+  test("F-8.8 F-8.9 F-8.10 F-2.14 garbage is refused and stores nothing, its position neither", async () => {
+    const here = await scene();
+    const { position: good } = position(here.unit, ago(2));
+    const on = event(here.unit, "ignitionOn", ago(2), { position: good });
+    const given = (more: object) => ({ ...on, event: { ...on.event, ...more } });
+    const placed = (more: object) => ({ ...on, position: { ...good, ...more } });
+    const bad: [unknown, number][] = [
+      ["", 400],
+      ["[", 400],
+      ["[]", 400],
+      [{}, 400],
+      [{ ...on, event: null }, 400],
+      [given({ type: "" }), 400],
+      [given({ type: 7 }), 400],
+      [given({ eventTime: "soon" }), 400],
+      [given({ eventTime: "1999-12-31T00:00:00Z" }), 400],
+      [given({ eventTime: new Date(Date.now() + 700_000).toISOString() }), 400],
+      [{ ...on, event: { type: "deviceMoving" }, position: null }, 400],
+      [placed({ fixTime: null }), 400],
+      [placed({ latitude: -90.5 }), 400],
+      [{ ...on, device: { id: 1 } }, 400],
+      [{ ...on, device: { uniqueId: "nobody" } }, 404],
+    ];
+    for (const [body, status] of bad) {
+      const answer = await stage.traccar("events", body);
+      expect([body, answer.status, answer.text]).toEqual([body, status, ""]);
+    }
+    expect((await stage.traccar("events", on, "wrong")).status).toBe(401);
+    expect([await stored(here), await storedEvents(here), await here.client.rest()]).toEqual([[], [], []]);
+    expect((await stage.traccar("events", on)).status).toBe(200);
+    expect(await stored(here)).toHaveLength(1);
   });
 
   test("F-12.6 F-12.18 ignitionOn equals the change found in its position, in either order", async () => {
@@ -457,6 +501,39 @@ describe("OsmAnd", () => {
     ]) {
       expect((await post(bad)).status).toBe(400);
     }
+    expect(await stored(here)).toHaveLength(2);
+  });
+
+  test("F-5.19 F-12.25 F-12.27 what phones send: unknown speed and course, a driver's card of 16 digits, an SOS", async () => {
+    const here = await scene({ key: null });
+    const { unique_id: id } = here.unit;
+    const given = { id, lat: "1", lon: "2", accuracy: "22.975999", batt: "43.0", charge: "true", mock: "false" };
+    const card = "9999999999999999";
+    const seconds = (ago: Date) => String(ago.getTime() / 1000);
+    await stage.osmand({ ...given, timestamp: seconds(ago(9)), speed: "-1.94384", bearing: "-1.0" });
+    await stage.osmand({ ...given, timestamp: seconds(ago(8)), driverUniqueId: card, alarm: "sos" });
+    const location = {
+      ...{ timestamp: ago(7).toISOString(), event: "sos", is_moving: false, odometer: 12.5, mock: false },
+      coords: {
+        latitude: 1,
+        longitude: 2,
+        accuracy: 4.32,
+        speed: -1,
+        heading: -1,
+        altitude: 103,
+        altitude_accuracy: null,
+      },
+      ...{ battery: { level: -1, is_charging: false }, activity: { type: "still" }, extras: { alarm: "sos" } },
+    };
+    expect((await stage.call("POST", `${stage.url}/fleet/ingress/osmand`, { device_id: id, location })).status).toBe(
+      200,
+    );
+    expect(await stored(here)).toMatchObject([
+      { gsp: 0, hdg: 0, exd: { bat: 43, bpp: 0 } },
+      { exd: { eco: { dcl: card } } },
+      { gsp: 0, hdg: 0, gkm: 0, exd: { alt: 103, bpp: 1 } },
+    ]);
+    expect((await storedEvents(here)).map(({ eventId }) => eventId)).toEqual([9100, 9100, 9001]);
   });
 
   test("F-12.26 without a position the last known one is used; with none known nothing is stored", async () => {
@@ -494,17 +571,29 @@ describe("OsmAnd", () => {
   });
 });
 
+/** Starts something on a free port: one that was free a moment ago may be taken by now. */
+async function onFreePort<T>(start: (port: number) => Promise<T>): Promise<[port: number, started: T]> {
+  for (;;) {
+    const port = await freePort();
+    try {
+      return [port, await start(port)];
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EADDRINUSE")) throw error;
+    }
+  }
+}
+
 describe("doors", () => {
   test("F-1.8 a door that is not opened answers 404", async () => {
-    const shut = await stages.start({ env: { FLEET_INGRESS: "none" } });
+    await using shut = await stages.start({ env: { FLEET_INGRESS: "none" } });
     for (const path of ["/fleet/ingress/osmand", "/fleet/ingress/traccar/positions", "/fleet/device"]) {
       expect((await shut.call("POST", shut.url + path, "{}")).status).toBe(404);
     }
   });
 
   test("F-1.6 the OsmAnd protocol at / of a port of its own", async () => {
-    const port = await freePort();
-    const beside = await stages.start({ env: { FLEET_OSMAND_PORT: String(port) } });
+    const [port, started] = await onFreePort((port) => stages.start({ env: { FLEET_OSMAND_PORT: String(port) } }));
+    await using beside = started;
     const here = await scene({ key: null });
     const report = (path: string) => fetch(`http://127.0.0.1:${port}${path}`).then(({ status }) => status);
     const query = `?id=${here.unit.unique_id}&lat=1&lon=2&timestamp=${ago(3).getTime()}`;
@@ -516,8 +605,8 @@ describe("doors", () => {
     await expect(report("/")).rejects.toThrow();
   });
 
-  test("FLEET_AUTO_REGISTER makes units of what reports, once", async () => {
-    const open = await stages.start({ env: { FLEET_AUTO_REGISTER: "on" } });
+  test("F-9.12 F-12.7 FLEET_AUTO_REGISTER makes units of what reports, once", async () => {
+    await using open = await stages.start({ env: { FLEET_AUTO_REGISTER: "on" } });
     const device = { uniqueId: `new-${Date.now()}`, attributes: { vid: 4711 } };
     const unit = { unique_id: device.uniqueId } as TestUnit;
     const answers = await Promise.all(

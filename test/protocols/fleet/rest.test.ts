@@ -40,7 +40,7 @@ const times = (rows: unknown, key: string) =>
   (rows as Record<string, string>[]).map((row) => (Date.parse(row[key]!) - start) / 1000);
 
 describe("vehicleHistoric", () => {
-  test("F-3.3 F-3.4 both ends count, rows come oldest first, and more than fit are truncated", async () => {
+  test("F-3.1 F-3.3 F-3.4 F-3.14 both ends count, rows come oldest first, and more than fit are truncated", async () => {
     const first = await historic({});
     expect([first.status, first.body.error, first.body.code, first.body.message]).toEqual([200, false, 0, ""]);
     expect(times(first.body.data, "tmx")).toEqual([0, 1, 2, 3, 4]);
@@ -54,7 +54,7 @@ describe("vehicleHistoric", () => {
     );
   });
 
-  test("F-3.18 F-3.21 the unit by uid or vid; no missions, no uid", async () => {
+  test("F-3.18 F-3.21 F-11.3 the unit by uid or vid; no missions, no uid", async () => {
     const { body } = await historic({ vehicleId: 501, dateBegin: at(9) });
     expect(body.data as unknown).toEqual([
       {
@@ -90,7 +90,7 @@ describe("vehicleHistoric", () => {
     }
   });
 
-  test("F-3.5 F-3.6 F-3.7 F-3.19 F-8.7 what is wrong is named, with HTTP 200", async () => {
+  test("F-3.5 F-3.6 F-3.7 F-3.9 F-3.19 F-8.7 what is wrong is named, with HTTP 200", async () => {
     const bad: [object, number, string][] = [
       [{ vehicleId: undefined }, 400, "Invalid parameter: vehicleId"],
       [{ vehicleId: "x" }, 400, "Invalid parameter: vehicleId"],
@@ -106,6 +106,15 @@ describe("vehicleHistoric", () => {
       const answer = await historic(given);
       expect([answer.status, answer.body]).toEqual([200, { error: true, code, message, data: [] as never }]);
     }
+    // F-3.9: one that is not his spoils the whole request.
+    const foreign = await stage.unit();
+    const some = await events({ vehicles: [unit.uid, foreign.uid] });
+    expect(some.body).toEqual({
+      error: true,
+      code: 404,
+      message: `Unknown vehicle: ${foreign.uid}`,
+      data: [] as never,
+    });
     const stranger = await stage.user();
     expect((await historic({}, stranger)).body.message).toBe(`Unknown vehicle: ${unit.uid}`);
     for (const body of ["[", "[]", "null"]) {
@@ -179,6 +188,12 @@ describe("vehiclesForUser", () => {
     });
     const get = await stage.call("GET", `${stage.url}/ws/vehiclesForUser`, undefined, { authorization: user.basic });
     expect(get.body.data[0] as unknown).toEqual(vehicle);
+    // A driver's card alone is something that is known of him.
+    const carded = await stage.unit({ key: null });
+    await stage.osmand({ id: carded.unique_id, lat: "1", lon: "2", driverUniqueId: "1234567890" });
+    expect((await stage.rest("vehiclesForUser", await stage.user(carded))).body.data[0]).toMatchObject({
+      data: { drs: { ds1: null, ds2: null, dc1: "0000001234567890" }, can: null },
+    } as never);
     const bare = await stage.unit();
     const { body: other } = await stage.rest("vehiclesForUser", await stage.user(bare));
     expect(other.data[0]).toMatchObject({
@@ -188,8 +203,8 @@ describe("vehiclesForUser", () => {
 });
 
 describe("the frame around it", () => {
-  test("F-3.8 the pace of a user", async () => {
-    const slow = await stages.start({ env: { FLEET_REST_PER_SECOND: "1" } });
+  test("F-3.8 F-10.2 F-11.2 the pace of a user", async () => {
+    await using slow = await stages.start({ env: { FLEET_REST_PER_SECOND: "1" } });
     const answers = [await slow.rest("vehiclesForUser", user), await slow.rest("vehiclesForUser", user)];
     expect(answers.map(({ status }) => status)).toEqual([200, 200]);
     expect(answers[1]!.body).toEqual({
@@ -200,7 +215,12 @@ describe("the frame around it", () => {
     });
   });
 
-  test("F-3.10 F-3.12 405, 413 and preflight", async () => {
+  test("F-3.10 F-3.12 404, 405, 413 and preflight", async () => {
+    const elsewhere = await stage.rest("driverList", user);
+    expect([elsewhere.status, elsewhere.body]).toEqual([
+      404,
+      { error: true, code: 404, message: "Not found", data: [] as never },
+    ]);
     const wrong = await stage.call("PUT", `${stage.url}/ws/events`);
     expect([wrong.status, wrong.body.message]).toEqual([405, "Method not allowed"]);
     const large = await stage.rest("events", user, { note: "x".repeat(1_100_000) });
@@ -218,7 +238,7 @@ describe("the frame around it", () => {
   });
 
   test("F-1.3 further prefixes", async () => {
-    const more = await stages.start({ env: { FLEET_REST_PREFIXES: "/api/ws,/ws" } });
+    await using more = await stages.start({ env: { FLEET_REST_PREFIXES: "/api/ws,/ws" } });
     const answer = await more.call("POST", `${more.url}/api/ws/vehiclesForUser`, {}, { authorization: user.basic });
     expect(answer.body.error).toBe(false);
   });

@@ -1,14 +1,15 @@
 import { setDefaultTimeout } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { type Clock, systemClock } from "../../../src/clock.ts";
 import { fleet } from "../../../src/protocols/fleet/protocol.ts";
+import type { Protocol, Task } from "../../../src/protocols/protocol.ts";
 import { ManualClock } from "../../support/clock.ts";
-import { startGateway } from "../../support/gateway.ts";
-import { type FreshDatabase, freshDatabase, postgresUrl } from "../../support/postgres.ts";
+import type { TestGateway } from "../../support/gateway.ts";
+import type { FreshDatabase } from "../../support/postgres.ts";
+import { StageSet } from "../../support/stages.ts";
 import { Socket } from "./socket.ts";
 
-// Noise on a busy machine must not fail a test.
-setDefaultTimeout(60_000);
+/** Milliseconds after which a test counts as hung: a net, which no noise on a busy machine may reach. */
+const HUNG = 300_000;
 
 export const ADMIN_TOKEN = "an-admin-token-for-the-tests-of-the-fleet";
 export const TRACCAR_SECRET = "a-secret-of-Traccar-for-the-tests";
@@ -155,50 +156,89 @@ export class Node {
   }
 }
 
-/** A gateway in this process that serves the fleet. */
-export class Stage extends Node {
-  readonly clock: Clock;
-  readonly stop: () => Promise<void>;
+/** The recurring work of a gateway, which a test can wait for. */
+class Work {
+  readonly #running = new Set<Promise<void>>();
 
-  constructor(url: string, internalUrl: string, clock: Clock, stop: () => Promise<void>) {
-    super(url, internalUrl);
-    this.clock = clock;
-    this.stop = async () => {
-      this.leave();
-      // A drain waits by the clock.
-      const pushing = clock instanceof ManualClock ? setInterval(() => clock.advance(50), 1) : undefined;
-      await stop();
-      clearInterval(pushing);
+  /** The protocol, its tasks followed. */
+  of(protocol: Protocol): Protocol {
+    return {
+      ...protocol,
+      build: async (core) => {
+        const surface = await protocol.build(core);
+        const tasks = (surface.tasks ?? []).map((task) => ({ ...task, run: () => this.#follow(task) }));
+        return { ...surface, tasks };
+      },
     };
+  }
+
+  /** Resolves when none of it is under way. */
+  async done(): Promise<void> {
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+  }
+
+  async #follow(task: Task): Promise<void> {
+    const running = (async () => task.run())();
+    this.#running.add(running);
+    await running.finally(() => this.#running.delete(running));
   }
 }
 
-/** One database for the gateways of a test file: Postgres where there is one, since an embedded one takes long to start. */
-export class Stages {
-  #database: Promise<FreshDatabase> | null = null;
-  readonly #running: Stage[] = [];
+/** A gateway in this process that serves the fleet. Its time stands still unless the test moves it. */
+export class Stage extends Node {
+  readonly clock: ManualClock;
+  readonly #gateway: TestGateway;
+  readonly #work: Work;
 
-  async start(options: { env?: Record<string, string>; clock?: ManualClock } = {}): Promise<Stage> {
-    const database = await this.database();
-    const gateway = await startGateway({
-      protocols: [fleet],
-      env: { ...environment, LOG_LEVEL: process.env.STAGE_LOG ?? "fatal", ...urlOf(database), ...options.env },
-      ...(options.clock === undefined ? {} : { clock: options.clock }),
-    });
-    const stage = new Stage(gateway.url, gateway.internalUrl, options.clock ?? systemClock, () => gateway.stop());
-    this.#running.push(stage);
-    return stage;
+  constructor(gateway: TestGateway, clock: ManualClock, work: Work) {
+    super(gateway.url, gateway.internalUrl);
+    this.clock = clock;
+    this.#gateway = gateway;
+    this.#work = work;
   }
 
-  database(): Promise<FreshDatabase> {
-    this.#database ??= freshDatabase(postgresUrl ? "postgres" : "embedded");
-    return this.#database;
+  /** Lets seconds pass one by one, each when all that the one before has set off is done. */
+  async pass(seconds: number): Promise<void> {
+    for (let second = 0; second < seconds; second++) {
+      this.clock.advance(1_000);
+      await this.#work.done();
+    }
   }
 
-  /** Stops every gateway and removes the database. */
+  /** Swaps the code, as `bun --hot` does. */
+  reload(): Promise<void> {
+    return this.#gateway.gateway.reload([this.#work.of(fleet)]);
+  }
+
   async stop(): Promise<void> {
-    for (const stage of this.#running.splice(0)) await stage.stop();
-    await (await this.#database)?.remove();
+    this.leave();
+    await this.#gateway.stop();
+  }
+
+  /** Stops it when the test that has it is over, however that ends. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+/**
+ * The stages of a test file. Each has a time of its own, which stands still, unless it is given one that it shares: what
+ * a machine is busy with uses up no time limit, and no stage interferes with what another does in the same database.
+ */
+export class Stages extends StageSet<Stage> {
+  constructor() {
+    super();
+    // Counts for the file that is being loaded; this module is loaded once for all of them.
+    setDefaultTimeout(HUNG);
+  }
+
+  start(options: { env?: Record<string, string>; clock?: ManualClock } = {}): Promise<Stage> {
+    const { env, clock = new ManualClock(Date.now()) } = options;
+    const work = new Work();
+    return this.launch(
+      { protocols: [work.of(fleet)], clock, env: { ...environment, ...env } },
+      (gateway) => new Stage(gateway, clock, work),
+    );
   }
 }
 

@@ -4,6 +4,8 @@ import type { FleetSettings } from "../settings.ts";
 
 const Envelope = v.object({ message: v.string(), data: v.unknown(), cursor: v.exactOptional(v.string()) });
 
+const WRONG_TOKEN = "Its FLEET_ADMIN_TOKEN is another one: run this in the gateway's folder, or set the same token.";
+
 /** An administration call that was refused. */
 export class AdminRefused extends Error {
   override readonly name = "AdminRefused";
@@ -58,7 +60,8 @@ export class AdminClient {
     }
     const envelope = v.safeParse(Envelope, await response.json().catch(() => null));
     if (!response.ok || !envelope.success) {
-      const why = envelope.success ? envelope.output.message : `HTTP ${response.status}`;
+      const said = envelope.success ? envelope.output.message : `HTTP ${response.status}`;
+      const why = response.status === 401 ? `${said}. ${WRONG_TOKEN}` : said;
       throw new AdminRefused(response.status, `the gateway refused: ${why}`);
     }
     return envelope.output;

@@ -23,11 +23,12 @@ export const commands: Readonly<Record<string, ProtocolCommand<FleetSettings>>> 
     load: () => import("./user.ts"),
   },
   simulate: {
-    synopsis: "[--vehicles <n>] [--every <seconds>] [--seconds <n>] [--url <url>] [--admin <url>]",
-    summary: "Drive vehicles about town: positions, doors, deliveries, drivers who write and answer.",
+    synopsis: "[--vehicles <n>] [--over link|osmand] [--every <s>] [--seconds <n>] [--url <url>] [--admin <url>]",
+    summary: "Drive vehicles about town: positions, doors, deliveries, drivers who write, trackers that answer.",
     details: [
       "  --vehicles <n>      how many (10)",
-      "  --every <seconds>   time between two records of a vehicle (1)",
+      "  --over <way>        how records come: by the device link, or by URL as phones do with OsmAnd (link)",
+      "  --every <s>         time between two records of a vehicle (1)",
       "  --seconds <n>       how long; without it until it is stopped",
       "  --url <url>         public port of the gateway; where this machine's settings put it by default",
       "  --admin <url>       internal port, in the same way",
@@ -36,6 +37,7 @@ export const commands: Readonly<Record<string, ProtocolCommand<FleetSettings>>> 
     ].join("\n"),
     options: {
       vehicles: { type: "string" },
+      over: { type: "string" },
       every: { type: "string" },
       seconds: { type: "string" },
       url: { type: "string" },

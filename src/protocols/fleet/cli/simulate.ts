@@ -3,7 +3,11 @@ import type { CommandInput } from "../../protocol.ts";
 import { newSecret } from "../secrets.ts";
 import type { FleetSettings } from "../settings.ts";
 import { AdminClient, AdminRefused, KnownUnit, KnownUser, NewUnit } from "./admin-client.ts";
-import { SimulatedUnit, type UnitLogin } from "./simulated-unit.ts";
+import { DriverApp } from "./driver-app.ts";
+import { LinkTracker } from "./link-tracker.ts";
+import { OsmAndTracker } from "./osmand-tracker.ts";
+import type { UnitEvents, UnitLogin } from "./tracker.ts";
+import { Vehicle } from "./vehicle.ts";
 
 const LOGIN = "simulation";
 /** Milliseconds between two lines about how it goes. */
@@ -11,27 +15,35 @@ const REPORT_INTERVAL = 5_000;
 
 /** `patchbay fleet simulate` */
 export async function run(input: CommandInput<FleetSettings>): Promise<void> {
-  const { values, gateway, print } = input;
+  const { values, gateway, settings, print } = input;
   const host = ["0.0.0.0", "::"].includes(gateway.host) ? "127.0.0.1" : gateway.host;
   const url = String(values.url ?? `http://${host}:${gateway.port}`).replace(/\/$/, "");
   const [vehicles, every] = [above0(values.vehicles, "10", "vehicles"), above0(values.every, "1", "every")];
+  const seconds = values.seconds === undefined ? null : above0(values.seconds, "", "seconds");
+  const over = String(values.over ?? "link");
+  if (!["link", "osmand"].includes(over)) throw new Error("--over takes link or osmand");
   const admin = new AdminClient(input);
-  const logins = await prepareUnits(admin, vehicles);
+  const logins = await prepareUnits(admin, url, vehicles);
   const password = await prepareUser(admin, logins);
 
-  const tally = { reports: 0, acknowledged: 0, lost: new Map<string, number>() };
+  const tally = new Tally();
   const units = logins.map((login, index) => {
-    return new SimulatedUnit(index + 1, url, login, {
-      acknowledged: () => tally.acknowledged++,
-      closed: (reason) => tally.lost.set(reason, (tally.lost.get(reason) ?? 0) + 1),
-    });
+    const vehicle = new Vehicle(index + 1);
+    const tracker =
+      over === "osmand"
+        ? new OsmAndTracker(vehicle, login, tally)
+        : new LinkTracker(vehicle, login, tally, settings.ioOutputBase);
+    return { vehicle, tracker, app: new DriverApp(login, tally) };
   });
   print(`${units.length} vehicles report to ${url}. Look on:`);
   print(`  curl -u ${LOGIN}:${password} ${url}/ws/vehiclesForUser`);
   // Spread over the period, as a real fleet is.
-  const timers = units.map((unit, index) => {
+  const timers = units.map(({ vehicle, tracker, app }, index) => {
     const report = () => {
-      if (unit.report(Date.now(), every)) tally.reports++;
+      const { rec, delivery } = vehicle.step(Date.now(), every);
+      if (!tracker.report(rec)) return;
+      tally.sent++;
+      if (delivery) app.deliver(rec.loc);
     };
     const first = setTimeout(
       () => {
@@ -42,22 +54,48 @@ export async function run(input: CommandInput<FleetSettings>): Promise<void> {
     );
     return { first, interval: undefined as Timer | undefined };
   });
-  const lines = setInterval(() => {
-    const lost = [...tally.lost].map(([reason, count]) => `, ${count} links closed (${reason})`).join("");
-    print(`${tally.reports} records sent, ${tally.acknowledged} stored${lost}`);
-  }, REPORT_INTERVAL);
-  await over(values.seconds === undefined ? null : above0(values.seconds, "", "seconds"));
+  const lines = setInterval(() => print(tally.line), REPORT_INTERVAL);
+  await end(seconds);
   clearInterval(lines);
   for (const { first, interval } of timers) {
     clearTimeout(first);
     clearInterval(interval);
   }
-  for (const unit of units) unit.close();
-  print(`${tally.reports} records sent, ${tally.acknowledged} stored`);
+  for (const { tracker, app } of units) {
+    tracker.close();
+    app.close();
+  }
+  print(tally.line);
+}
+
+/** What has gone on so far. */
+class Tally implements UnitEvents {
+  sent = 0;
+  #stored = 0;
+  #commands = 0;
+  readonly #failures = new Map<string, number>();
+
+  stored(): void {
+    this.#stored++;
+  }
+
+  commanded(): void {
+    this.#commands++;
+  }
+
+  failed(reason: string): void {
+    this.#failures.set(reason, (this.#failures.get(reason) ?? 0) + 1);
+  }
+
+  get line(): string {
+    const commands = this.#commands === 0 ? "" : `, ${this.#commands} commands heard`;
+    const failures = [...this.#failures].map(([reason, count]) => `, ${count} times ${reason}`).join("");
+    return `${this.sent} records sent, ${this.#stored} stored${commands}${failures}`;
+  }
 }
 
 /** Units sim-1 .. sim-n with keys of this run. */
-async function prepareUnits(admin: AdminClient, count: number): Promise<(UnitLogin & { uid: number })[]> {
+async function prepareUnits(admin: AdminClient, url: string, count: number): Promise<(UnitLogin & { uid: number })[]> {
   const known = new Map((await admin.list(KnownUnit, "/units")).map(({ unique_id, uid }) => [unique_id, uid]));
   const logins: (UnitLogin & { uid: number })[] = [];
   for (let number = 1; number <= count; number++) {
@@ -70,7 +108,7 @@ async function prepareUnits(admin: AdminClient, count: number): Promise<(UnitLog
         await admin.call(NewUnit, "POST", "/units", { unique_id: unit, name: `Vehicle ${number}`, plate, ...keys })
       ).uid;
     } else await admin.call(v.unknown(), "PATCH", `/units/${uid}`, keys);
-    logins.push({ uid, unit, key, pndKey });
+    logins.push({ uid, url, unit, key, pndKey });
   }
   return logins;
 }
@@ -92,7 +130,7 @@ async function prepareUser(admin: AdminClient, units: readonly { uid: number }[]
 }
 
 /** Resolves after so many seconds, or at a signal. */
-function over(seconds: number | null): Promise<void> {
+function end(seconds: number | null): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
     if (seconds !== null) setTimeout(resolve, seconds * 1000);

@@ -5,17 +5,31 @@ const depot = { lat: 38.7223, lon: -9.1393 };
 /** Inputs of a simulated vehicle. */
 const IGNITION = 1;
 const DOOR = 2;
+/** Its only output, which `setdigout` switches. */
+const OUTPUT = 1;
 
-/** A record as a device link takes it, and what changed with it. */
-export interface Step {
-  readonly rec: {
-    readonly tmx: string;
-    readonly loc: { readonly lat: number; readonly lon: number };
-    readonly gsp: number;
-    readonly hdg: number;
-    readonly gkm: number;
-    readonly exd: object;
+/** Levels by number. */
+type Levels = Readonly<Record<string, 0 | 1>>;
+
+/** A record as a device link takes it. */
+export interface VehicleRecord {
+  readonly tmx: string;
+  readonly loc: { readonly lat: number; readonly lon: number };
+  readonly gsp: number;
+  readonly hdg: number;
+  readonly gkm: number;
+  readonly exd: {
+    readonly sat: number;
+    readonly alt: number;
+    readonly bpp: 0;
+    readonly eco: { readonly edt: 1; readonly rpm: number; readonly flv: number; readonly dcl: string };
+    readonly io: Levels;
   };
+}
+
+/** A record, and what has just begun with it. */
+export interface Step {
+  readonly rec: VehicleRecord;
   /** A stop has just begun: there is something to deliver. */
   readonly delivery: boolean;
 }
@@ -31,6 +45,7 @@ export class Vehicle {
   #speed = 0;
   /** Seconds it still stands. */
   #standing = 0;
+  #output: 0 | 1 = 0;
 
   constructor(number: number) {
     this.#random = randomOf(number);
@@ -44,9 +59,14 @@ export class Vehicle {
   }
 
   /** Levels of its inputs. */
-  get io(): Readonly<Record<string, number>> {
+  get inputs(): Levels {
     const stands = this.#standing > 0;
     return { [IGNITION]: stands ? 0 : 1, [DOOR]: stands && this.#standing > 5 ? 1 : 0 };
+  }
+
+  /** Levels of its outputs. */
+  get outputs(): Levels {
+    return { [OUTPUT]: this.#output };
   }
 
   /** Lets time pass and says where it is. */
@@ -61,14 +81,37 @@ export class Vehicle {
     if (wanted === 0 && this.#speed < 2) this.#speed = 0;
     this.#metres += (Math.max(0, this.#speed) / 3.6) * seconds;
     const gsp = Math.max(0, Math.round(this.#speed));
-    const eco = { edt: 1, rpm: gsp === 0 ? 750 : 900 + gsp * 22, flv: 60, dcl: this.#card };
-    const rec = {
+    const eco = { edt: 1, rpm: gsp === 0 ? 750 : 900 + gsp * 22, flv: this.#fuel, dcl: this.#card } as const;
+    const rec: VehicleRecord = {
       tmx: new Date(now).toISOString(),
       loc: { lat: place.lat, lon: place.lon },
       ...{ gsp, hdg: place.heading, gkm: Math.floor((this.#odometer + this.#metres) / 1000) },
-      exd: { sat: 9 + Math.floor(this.#random() * 7), alt: 40, bpp: 0, eco, io: this.io },
+      exd: { sat: 9 + Math.floor(this.#random() * 7), alt: 40, bpp: 0, eco, io: this.inputs },
     };
     return { rec, delivery };
+  }
+
+  /** Does what a command says; the text a tracker answers with, null for a command it does not know. */
+  answer(command: string): string | null {
+    const [word = "", argument = ""] = command.trim().toLowerCase().split(/\s+/);
+    switch (word) {
+      case "getio": {
+        const inputs = Object.entries(this.inputs).map(([number, level]) => `DI${number}:${level}`);
+        return [...inputs, `DO${OUTPUT}:${this.#output}`, "AIN1:13.8"].join(" ");
+      }
+      case "getver":
+        return "Ver:sim Hw:sim";
+      case "setdigout":
+        this.#output = argument.startsWith("1") ? 1 : 0;
+        return `DOUT${OUTPUT}:${this.#output}`;
+      default:
+        return null;
+    }
+  }
+
+  /** It is filled up again before it is empty. */
+  get #fuel(): number {
+    return 100 - (Math.floor(this.#metres / 2_000) % 80);
   }
 }
 

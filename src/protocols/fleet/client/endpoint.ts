@@ -77,7 +77,11 @@ class ClientEndpoint {
         pingInterval: settings.pingS,
         pongTimeout: PONG_TIMEOUT,
       },
-      closes: { slowReader: closes.slowReader, noPong: closes.noPong, drain: closes.shutdown, full: closes.full },
+      closes: {
+        ...{ slowReader: closes.slowReader, noPong: closes.noPong, drain: closes.shutdown, full: closes.full },
+        // F-7.7.
+        lastFrame: (code) => (code === closes.full.code ? authFrame(false) : undefined),
+      },
     });
   }
 
@@ -138,7 +142,7 @@ class ClientEndpoint {
   /** Takes a request from the bucket; returns the milliseconds to wait when it is empty. */
   #take({ session }: ClientChannel): number {
     const { clock, settings } = this.#parts;
-    const now = clock.now();
+    const now = clock.elapsed();
     const token = 1000 / settings.commandsPerSecond;
     const full = Math.max(session.bucketFull, now);
     const wait = full + token - (now + token * settings.commandsPerSecond * BURST);
@@ -149,7 +153,7 @@ class ClientEndpoint {
 
   #limited(channel: ClientChannel, wait: number, id: string | undefined): void {
     this.#tell(channel, "rate-limited", { id, retry_after_ms: wait });
-    if (countIn(channel.session.refusals, this.#parts.clock.now()) > MAX_REFUSALS) {
+    if (countIn(channel.session.refusals, this.#parts.clock.elapsed()) > MAX_REFUSALS) {
       channel.close(closes.limited.code, closes.limited.reason);
     }
   }
@@ -157,7 +161,7 @@ class ClientEndpoint {
   #faulty(channel: ClientChannel, code: FrameErrorCode, more: { id?: string | undefined; field?: string } = {}): void {
     this.#tell(channel, code, more);
     const { clock, settings } = this.#parts;
-    if (countIn(channel.session.faults, clock.now()) > settings.badFramesPerMinute) {
+    if (countIn(channel.session.faults, clock.elapsed()) > settings.badFramesPerMinute) {
       channel.close(closes.faulty.code, closes.faulty.reason);
     }
   }

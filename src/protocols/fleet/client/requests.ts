@@ -40,8 +40,9 @@ export class Requests {
     const { uid, cmd, CR } = asked.output;
     const word = (cmd.trim().split(/\s+/, 1)[0] ?? "").toLowerCase();
     const may = this.#allowed.has(word) && login.rights.get(uid)?.command === true;
-    const asker = { channel: channel.id, id, user: login.user };
-    const status = may ? this.#parts.commander.run({ uid, cmd, cr: CR, asker }) : Promise.resolve(false);
+    const { commander } = this.#parts;
+    const command = { uid, cmd, cr: CR, asker: { channel: channel.id, id, user: login.user } };
+    const status = may ? commander.run(command) : Promise.resolve(commander.refuse(command));
     const frame = status.then((accepted) => statusFrame(uid, id, accepted));
     this.#settle(channel, id, sendInOrder(channel, uid, frame));
     return null;

@@ -115,6 +115,7 @@ export class Watchers {
       const active = await this.#active(users);
       const expiries = await sessids.expiries([...new Set(logins.map(({ hash }) => hash))]);
       const rights = stale ? await rightsOf(database, users) : null;
+      for (const units of rights?.values() ?? []) await this.#follow(units);
       const now = clock.now();
       for (const channel of channels) {
         const { login } = channel.session;
@@ -172,8 +173,13 @@ export class Watchers {
     for (;;) {
       const changes = this.#changes;
       const rights = (await rightsOf(this.#parts.database, [user])).get(user) ?? new Map();
+      await this.#follow(rights);
       if (changes === this.#changes) return rights;
     }
+  }
+
+  #follow(rights: UnitRights): Promise<void> {
+    return this.#parts.fanout.follow([...rights].flatMap(([uid, { view }]) => (view ? uid : [])));
   }
 
   #end(channel: ClientChannel, { code, reason }: { code: number; reason: string }): void {

@@ -1,9 +1,8 @@
 import type { Clock } from "../../../clock.ts";
-import type { Database } from "../../../database/database.ts";
 import type { Counters } from "../counters.ts";
 import type { FrameErrorCode } from "../errors.ts";
 import type { Fanout } from "../fanout.ts";
-import { lockStates, writeStates } from "../ingest/unit-state.ts";
+import type { Ingest } from "../ingest/ingest.ts";
 import { iso } from "../record.ts";
 import { type IoLevels, readIoText } from "./io-text.ts";
 import type { Asker, Job } from "./unit-queue.ts";
@@ -20,7 +19,7 @@ export interface CommandAnswer {
 /** Turns what units answer into `cmd-parsed` (F-4.13, F-5.14, F-12.44). */
 export class Answers {
   readonly #parts: {
-    readonly database: Database;
+    readonly ingest: Ingest;
     readonly fanout: Fanout;
     readonly counters: Counters;
     readonly clock: Clock;
@@ -28,7 +27,7 @@ export class Answers {
   readonly #bases: { readonly output: number; readonly analog: number };
 
   constructor(
-    parts: { database: Database; fanout: Fanout; counters: Counters; clock: Clock },
+    parts: { ingest: Ingest; fanout: Fanout; counters: Counters; clock: Clock },
     bases: { output: number; analog: number },
   ) {
     this.#parts = parts;
@@ -40,22 +39,25 @@ export class Answers {
    * one without is taken when it reads as levels.
    */
   async give(uid: number, answer: CommandAnswer, job: Job | null): Promise<void> {
-    const { fanout, counters } = this.#parts;
+    const { ingest, fanout, counters, clock } = this.#parts;
     const word = (job?.cmd.trim().split(/\s+/, 1)[0] ?? "getio").toLowerCase();
     const askers = asked(job?.askers ?? []);
     if (!job && answer.id !== undefined) return;
     if (!answer.ok) {
       counters.command("failed");
-      if (job) this.fault(uid, job, "cmd-failed");
+      if (job) this.fault(uid, job.askers, "cmd-failed");
       return;
     }
     const levels = answer.io ?? (word === "getio" ? readIoText(answer.text ?? "", this.#bases) : null);
     if (levels === null) {
-      if (job) fanout.answer({ uid, askers, subtype: word, cmd: answer.text ?? "" });
+      if (!job) return;
+      counters.command("answered");
+      fanout.answer({ uid, askers, subtype: word, cmd: answer.text ?? "" });
       return;
     }
-    const tmx = iso(this.#parts.clock.now());
-    await this.#learn(uid, levels, tmx);
+    const now = clock.now();
+    await ingest.submit({ uid, vid: 0, rmx: now, http: false, levels: { tmx: now, io: levels } });
+    const tmx = iso(now);
     const cmd = Object.fromEntries(
       Object.entries(levels).map(([number, tlv]) => [number, { tio: Number(number), tlv, hid: null, tmx }]),
     );
@@ -64,20 +66,9 @@ export class Answers {
   }
 
   /** There will be no answer (F-4.13). */
-  fault(uid: number, job: Job, fault: FrameErrorCode): void {
+  fault(uid: number, askers: readonly Asker[], fault: FrameErrorCode): void {
     if (fault === "cmd-timeout") this.#parts.counters.command("timeout");
-    this.#parts.fanout.answer({ uid, askers: asked(job.askers), subtype: "", cmd: null, fault });
-  }
-
-  /** Levels that were asked for are known from then on, and make no event (F-12.44). */
-  #learn(uid: number, levels: IoLevels, tmx: string): Promise<void> {
-    return this.#parts.database.orm.transaction(async (tx) => {
-      const state = (await lockStates(tx, [uid], { withRecord: false })).get(uid);
-      if (!state) return;
-      for (const [number, level] of Object.entries(levels)) state.io[number] = [level, null, tmx];
-      state.changed = true;
-      await writeStates(tx, [state]);
-    });
+    this.#parts.fanout.answer({ uid, askers: asked(askers), subtype: "", cmd: null, fault });
   }
 }
 

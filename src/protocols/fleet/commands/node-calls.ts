@@ -1,31 +1,49 @@
 import * as v from "valibot";
 import type { Backplane } from "../../../backplane/backplane.ts";
-import type { Clock } from "../../../clock.ts";
+import type { Cancel, Clock } from "../../../clock.ts";
 import type { CommandAnswer } from "./answers.ts";
+import type { Asker } from "./unit-queue.ts";
 
 const TOPIC = "fleet:commands";
-/** Milliseconds another node has to say that it took a command (F-6.8). */
-const PATIENCE = 2_000;
+/** Milliseconds another node has to say that it is there (F-6.8). */
+export const PATIENCE = 2_000;
 
 /** A command and who asked for it. */
 export interface RemoteCommand {
   readonly uid: number;
   readonly cmd: string;
   readonly cr: boolean;
-  readonly asker: { readonly channel: string; readonly id: string; readonly user: number };
+  readonly asker: Asker;
 }
 
+/** What becomes of a command. */
+export interface Run {
+  /** Its `cmd-status` (F-4.9). Never rejects. */
+  readonly accepted: Promise<boolean>;
+  /** Whoever asked has heard all there is to hear. Stays open when the node that has the command dies. */
+  readonly ended: Promise<void>;
+}
+
+/** What a node does with what another says. */
+export interface CommandHandlers {
+  run(command: RemoteCommand): Run;
+  answered(uid: number, answer: CommandAnswer): void;
+}
+
+const call = v.number();
 const Message = v.variant("t", [
+  v.object({ t: v.literal("hail"), call }),
+  v.object({ t: v.literal("here"), call }),
   v.object({
     t: v.literal("run"),
-    call: v.number(),
+    call,
     uid: v.number(),
     cmd: v.string(),
     cr: v.boolean(),
     asker: v.object({ channel: v.string(), id: v.string(), user: v.number() }),
   }),
-  v.object({ t: v.literal("taken"), call: v.number() }),
-  v.object({ t: v.literal("status"), call: v.number(), accepted: v.boolean() }),
+  v.object({ t: v.literal("status"), call, accepted: v.boolean() }),
+  v.object({ t: v.literal("ended"), call }),
   v.object({
     t: v.literal("answer"),
     uid: v.number(),
@@ -39,64 +57,64 @@ const Message = v.variant("t", [
 ]);
 type Message = v.InferOutput<typeof Message>;
 
-/** What another node may ask of this one. */
-export interface NodeHandlers {
-  run(command: RemoteCommand): Promise<boolean>;
-  answered(uid: number, answer: CommandAnswer): void;
-}
-
-/** A command that another node has. */
+/** A command that is to run on another node. */
 interface Call {
   readonly node: string;
-  readonly settle: (accepted: boolean) => void;
-  readonly taken: () => void;
+  readonly command: RemoteCommand;
+  readonly accepted: PromiseWithResolvers<boolean>;
+  readonly ended: PromiseWithResolvers<void>;
+  readonly patience: Cancel;
 }
 
-/** Commands and answers from node to node (F-6.8). */
+/**
+ * Commands and answers from node to node (F-6.8). A node is hailed before it is given a command: one that is slow to
+ * answer must not carry out what its asker was told is refused (F-4.3).
+ *
+ * One object for the life of the process, which listens once: with a subscription for each reload of the code, a command
+ * would be carried out twice while the old code goes and the new one comes.
+ */
 export class NodeCalls {
   readonly #backplane: Backplane;
   readonly #clock: Clock;
-  readonly #handlers: NodeHandlers;
   readonly #calls = new Map<number, Call>();
-  readonly #stop: () => void;
+  #handlers: CommandHandlers | null = null;
   #count = 0;
 
-  constructor({ backplane, clock }: { backplane: Backplane; clock: Clock }, handlers: NodeHandlers) {
+  constructor({ backplane, clock }: { backplane: Backplane; clock: Clock }) {
     this.#backplane = backplane;
     this.#clock = clock;
-    this.#handlers = handlers;
-    this.#stop = backplane.topics.subscribe(TOPIC, (message, from) => this.#heard(String(message), from));
+    backplane.topics.subscribe(TOPIC, (message, from) => this.#heard(String(message), from));
   }
 
-  /** Has another node run a command; false when it does not answer in time. */
-  run(node: string, command: RemoteCommand): Promise<boolean> {
-    const call = ++this.#count;
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    const settle = (accepted: boolean) => {
-      taken();
-      this.#calls.delete(call);
-      resolve(accepted);
-    };
-    const taken = this.#clock.after(PATIENCE, () => settle(false));
-    this.#calls.set(call, { node, settle, taken });
-    this.#send(node, { t: "run", call, ...command });
-    return promise;
+  /** Who takes commands and answers of other nodes from now on. */
+  handleBy(handlers: CommandHandlers): void {
+    this.#handlers = handlers;
+  }
+
+  /** Has another node run a command; it is refused when that node does not answer in time. */
+  run(node: string, command: RemoteCommand): Run {
+    const number = ++this.#count;
+    const [accepted, ended] = [Promise.withResolvers<boolean>(), Promise.withResolvers<void>()];
+    const patience = this.#clock.after(PATIENCE, () => this.#refuse(number));
+    this.#calls.set(number, { node, command, accepted, ended, patience });
+    this.#send(node, { t: "hail", call: number });
+    return { accepted: accepted.promise, ended: ended.promise };
   }
 
   answered(node: string, uid: number, answer: CommandAnswer): void {
     this.#send(node, { t: "answer", uid, answer });
   }
 
-  /** Commands that wait at a node which is no more will not be run. */
+  /** Gives up commands that lie with a node which is no more. */
   async sweep(): Promise<void> {
     if (this.#calls.size === 0) return;
     const nodes = new Set(await this.#backplane.topics.nodes());
-    for (const { node, settle } of [...this.#calls.values()]) if (!nodes.has(node)) settle(false);
+    for (const [number, { node }] of [...this.#calls]) if (!nodes.has(node)) this.#refuse(number);
   }
 
-  close(): void {
-    this.#stop();
-    for (const { settle } of [...this.#calls.values()]) settle(false);
+  #refuse(number: number): void {
+    this.#calls.get(number)?.accepted.resolve(false);
+    this.#calls.delete(number);
   }
 
   #send(node: string, message: Message): void {
@@ -106,20 +124,33 @@ export class NodeCalls {
   #heard(text: string, from: string): void {
     const message = v.parse(Message, JSON.parse(text));
     switch (message.t) {
-      case "run": {
-        const { call, t: _, ...command } = message;
-        this.#send(from, { t: "taken", call });
-        void this.#handlers.run(command).then((accepted) => this.#send(from, { t: "status", call, accepted }));
+      case "hail":
+        this.#send(from, { t: "here", call: message.call });
+        return;
+      case "here": {
+        const known = this.#calls.get(message.call);
+        known?.patience();
+        if (known) this.#send(from, { t: "run", call: message.call, ...known.command });
         return;
       }
-      case "taken":
-        this.#calls.get(message.call)?.taken();
+      case "run":
+        this.#run(message, from);
         return;
       case "status":
-        this.#calls.get(message.call)?.settle(message.accepted);
+        this.#calls.get(message.call)?.accepted.resolve(message.accepted);
+        return;
+      case "ended":
+        this.#calls.get(message.call)?.ended.resolve();
+        this.#calls.delete(message.call);
         return;
       case "answer":
-        this.#handlers.answered(message.uid, message.answer);
+        this.#handlers?.answered(message.uid, message.answer);
     }
+  }
+
+  #run({ call, t: _, ...command }: Extract<Message, { t: "run" }>, from: string): void {
+    const run = this.#handlers?.run(command);
+    void run?.accepted.then((accepted) => this.#send(from, { t: "status", call, accepted }));
+    void run?.ended.then(() => this.#send(from, { t: "ended", call }));
   }
 }

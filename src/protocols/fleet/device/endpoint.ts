@@ -10,7 +10,7 @@ import type { Mailbox } from "../driver/mailbox.ts";
 import { closes, isOutage } from "../errors.ts";
 import { matchesHash } from "../secrets.ts";
 import type { FleetSettings } from "../settings.ts";
-import { isSound, jsonObject } from "../sound.ts";
+import { isSound, isSoundJson, jsonObject } from "../sound.ts";
 import type { Directory, Unit } from "../units/directory.ts";
 import type { Connections } from "./connections.ts";
 import type { DriverFrames } from "./driver-frames.ts";
@@ -79,10 +79,11 @@ export function deviceEndpoint(parts: DeviceParts): RawEndpoint<unknown> {
 }
 
 async function received(parts: DeviceParts, channel: DeviceChannel, frame: string | Uint8Array): Promise<void> {
-  const value = typeof frame === "string" ? jsonObject(frame) : null;
+  const text = typeof frame === "string" ? frame : "";
+  const value = jsonObject(text);
   const { link } = channel.session;
   if (!link) return hello(parts, channel, value);
-  if (!value || !isSound(value)) return faulty(parts, channel, value, "not a sound JSON object");
+  if (!value || !isSoundJson(text, value)) return faulty(parts, channel, value, "not a sound JSON object");
   const unit = await parts.directory.byUid(link.uid);
   if (!unit) return channel.close(closes.refused.code, closes.refused.reason);
   const done = link.role === "tracker" ? tracker(parts, unit, value) : driver(parts, unit, value);
@@ -142,7 +143,7 @@ function opens(unit: Unit, role: Role, key: string | null): boolean {
 function faulty({ settings, clock }: DeviceParts, channel: DeviceChannel, value: unknown, message: string): void {
   const seq = seqOf(value);
   channel.send(JSON.stringify({ t: "error", ...(seq === undefined ? {} : { seq }), code: "bad-frame", message }));
-  if (countIn(channel.session.faults, clock.now()) > settings.badFramesPerMinute) {
+  if (countIn(channel.session.faults, clock.elapsed()) > settings.badFramesPerMinute) {
     channel.close(closes.faulty.code, closes.faulty.reason);
   }
 }

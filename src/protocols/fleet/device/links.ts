@@ -65,7 +65,8 @@ export class Links {
       await this.#backplane.presence.leave(SET, member, channel.id);
       return;
     }
-    this.#replace(uid, role, since, channel.id);
+    // Here the later one is known, also when both came in the same millisecond.
+    this.#here.get(member)?.close(closes.replaced.code, closes.replaced.reason);
     channel.session.link = link;
     this.#here.set(member, channel);
     this.#backplane.topics.publish(TOPIC, JSON.stringify({ uid, role, since, channel: channel.id }));
@@ -100,14 +101,17 @@ export class Links {
     return (await this.#backplane.presence.list(SET)).map(({ member }) => linkOf(member));
   }
 
-  /** Called on one living node when a link ended with its node, and on its own node when it was restored. */
-  onChange(listener: (uid: number, role: Role) => void): () => void {
-    const heard = (set: string, { member }: { member: string }) => {
-      if (set !== SET) return;
-      const { uid, role } = linkOf(member);
-      listener(uid, role);
-    };
-    const stops = [this.#backplane.presence.onLost(heard), this.#backplane.presence.onRestored(heard)];
+  /** `lost` is called on one living node when a link ended with its node, `restored` on its own when it was not so. */
+  onChange({ lost, restored }: Record<"lost" | "restored", (uid: number, role: Role) => void>): () => void {
+    const heard =
+      (listener: typeof lost) =>
+      (set: string, { member }: { member: string }) => {
+        if (set !== SET) return;
+        const { uid, role } = linkOf(member);
+        listener(uid, role);
+      };
+    const { presence } = this.#backplane;
+    const stops = [presence.onLost(heard(lost)), presence.onRestored(heard(restored))];
     return () => {
       for (const stop of stops) stop();
     };

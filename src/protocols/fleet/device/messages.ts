@@ -1,5 +1,8 @@
 import * as v from "valibot";
+import type { Exd as RecordExd } from "../record.ts";
 import { isSoundText } from "../sound.ts";
+import { isoTime } from "../times.ts";
+import { isPlainExd } from "./plain-exd.ts";
 
 /** Text that can be stored. */
 const text = (max: number) => v.pipe(v.string(), v.minLength(1), v.maxLength(max), v.check(isSoundText));
@@ -8,12 +11,7 @@ const seq = v.exactOptional(Seq);
 const finite = v.pipe(v.number(), v.finite());
 
 /** A moment as ISO text. Its range is a question of each record, not of the frame (F-8.8). */
-const Moment = v.pipe(
-  v.string(),
-  v.maxLength(64),
-  v.transform((value) => Date.parse(value)),
-  v.number(),
-);
+const Moment = v.pipe(v.string(), v.maxLength(64), v.transform(isoTime), v.number());
 const tmx = v.exactOptional(Moment);
 
 const Loc = v.object({
@@ -27,7 +25,7 @@ const IoNumber = v.pipe(v.string(), v.regex(/^\d{1,9}$/));
 const Io = v.record(IoNumber, Level);
 
 /** exd of a record (F-5.22, F-5.23); keys beyond these are kept when they are simple values. */
-const Exd = v.objectWithRest(
+export const Exd = v.objectWithRest(
   {
     sat: v.exactOptional(v.pipe(v.number(), v.integer())),
     alt: v.exactOptional(finite),
@@ -53,7 +51,7 @@ export const Rec = v.object({
   hdg: v.exactOptional(finite),
   gkm: v.exactOptional(finite),
   cas: v.exactOptional(v.pipe(v.number(), v.safeInteger())),
-  exd: v.exactOptional(Exd),
+  exd: v.exactOptional(v.union([v.custom<RecordExd>(isPlainExd), Exd])),
   index: v.exactOptional(v.pipe(v.number(), v.safeInteger())),
 });
 export type Rec = v.InferOutput<typeof Rec>;

@@ -65,11 +65,19 @@ export class TrackerFrames {
     const parsed = v.safeParse(Rec, value);
     if (!parsed.success) return "bad-record";
     const { tmx, loc, gsp = 0, hdg = 0, gkm = -1, cas = null, exd = {}, index } = parsed.output;
-    const fault = this.#parts.limits.fault(tmx, loc, rmx);
+    const fault = this.#parts.limits.fault({ tmx, loc, gsp }, rmx);
     if (fault) return fault;
     return {
-      ...{ tmx, part: partOf(tmx, { index }), dmx: delay(tmx, rmx), loc: { lon: loc.lon, lat: loc.lat } },
-      ...{ gsp: Math.round(gsp), hdg: degrees(hdg), gkm: Math.floor(gkm), cas, exd: exd as Exd, place: null },
+      tmx,
+      part: partOf(tmx, { index }),
+      dmx: delay(tmx, rmx),
+      loc: { lon: loc.lon, lat: loc.lat },
+      gsp: Math.round(gsp),
+      hdg: degrees(hdg),
+      gkm: Math.floor(gkm),
+      cas,
+      exd: exd as Exd,
+      place: null,
     };
   }
 }

@@ -43,17 +43,20 @@ export interface StoredMessage {
 
 type Row = typeof messages.$inferSelect;
 
+/** By unit: what has to be done before the next thing may be. It outlives a reload of the code. */
+export type Turns = Map<number, Promise<void>>;
+
 /** Messages to drivers: stored first, then brought to the app, now or when it comes back (F-4.14, F-12.41, F-12.42). */
 export class Mailbox {
   readonly #parts: MailboxParts;
   readonly #ttl: number;
-  /** Per unit: what has to be done before the next thing may be. */
-  readonly #turns = new Map<number, Promise<void>>();
+  readonly #turns: Turns;
   readonly #stop: () => void;
 
-  constructor(parts: MailboxParts, ttl: number) {
+  constructor(parts: MailboxParts, ttl: number, turns: Turns) {
     this.#parts = parts;
     this.#ttl = ttl;
+    this.#turns = turns;
     this.#stop = parts.backplane.topics.subscribe(TOPIC, (message) => {
       const { uid, id } = v.parse(Delivery, JSON.parse(String(message)));
       this.deliver(uid, id, { here: true }).catch((error) =>
@@ -166,7 +169,8 @@ export class Mailbox {
         ),
       )
       .returning();
-    for (const row of moved) {
+    // A store gives changed rows in any order.
+    for (const row of moved.sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1))) {
       fanout.toUser(row.user, messageFrame(row.uid, row.id, to));
       counters.message(to);
     }

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { createHmac, randomBytes } from "node:crypto";
 import { eq } from "drizzle-orm";
 import * as v from "valibot";
@@ -30,6 +31,8 @@ export class Identity {
   /** Account ids by a keyed hash of login and password, and until when. */
   readonly #believed = new Map<string, { readonly account: string; readonly until: number }>();
   readonly #pepper = randomBytes(32);
+  /** Counts the times all was forgotten: a password that was checked before must not be believed after. */
+  #era = 0;
 
   constructor(
     parts: { accounts: Accounts; database: Database; clock: Clock; verifier: Verifier | null },
@@ -53,21 +56,24 @@ export class Identity {
 
   /** Forgets which passwords were right: one may have been changed. */
   forget(): void {
+    this.#era++;
     this.#believed.clear();
   }
 
   async #byPassword(credentials: string): Promise<Account | null> {
-    const text = Buffer.from(credentials, "base64").toString("utf8");
+    const text = textOf(Buffer.from(credentials, "base64"));
     const colon = text.indexOf(":");
     if (colon < 1) return null;
     const { accounts, clock } = this.#parts;
     const name = createHmac("sha256", this.#pepper).update(text).digest("base64");
     const believed = this.#believed.get(name);
-    if (believed && believed.until > clock.now()) return accounts.byId(believed.account);
+    if (believed && believed.until > clock.elapsed()) return accounts.byId(believed.account);
+    const era = this.#era;
     const check = await accounts.checkPassword(text.slice(0, colon), text.slice(colon + 1));
     if (!("account" in check)) return null;
+    if (era !== this.#era) return check.account;
     if (this.#believed.size >= MAX_BELIEFS) this.#believed.clear();
-    this.#believed.set(name, { account: check.account.id, until: clock.now() + BELIEF });
+    this.#believed.set(name, { account: check.account.id, until: clock.elapsed() + BELIEF });
     return check.account;
   }
 
@@ -93,4 +99,9 @@ export class Identity {
       throw error;
     }
   }
+}
+
+/** Browsers' own credentials are UTF-8; scripts that make them with `btoa` write Latin-1. */
+function textOf(bytes: Buffer): string {
+  return isUtf8(bytes) ? bytes.toString("utf8") : bytes.toString("latin1");
 }

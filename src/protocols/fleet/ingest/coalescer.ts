@@ -1,11 +1,12 @@
 import type { Cancel, Clock } from "../../../clock.ts";
 import type { Fanout } from "../fanout.ts";
 import { recordsFrame } from "../frames.ts";
-import type { Entries } from "./entries.ts";
-import type { Report } from "./report.ts";
+import type { Committed, Stored } from "./store.ts";
 
 /** Frames of a unit that wait for more reports. */
 interface Waiting {
+  readonly from: number;
+  to: number;
   total: number;
   /** Time and JSON of the newest record. */
   newest: { readonly tmx: number; readonly body: string };
@@ -26,18 +27,18 @@ export class Coalescer {
     this.#wait = wait;
   }
 
-  send({ uid, http }: Report, entries: Entries, frames: readonly string[]): void {
-    if (frames.length === 0) return;
-    if (this.#wait === 0 || !http || entries.newest === null) {
+  /** Takes what was stored of one unit in one commit. */
+  send(uid: number, version: number, stored: readonly Stored[]): void {
+    const mayWait = this.#wait > 0 && stored.every(({ report, committed }) => report.http && committed.entries.newest);
+    if (!mayWait) {
       this.#flush(uid);
-      for (const frame of frames) this.#fanout.toUnit(uid, frame);
+      const frames = stored.flatMap(({ committed }) => committed.frames);
+      this.#fanout.toUnit(uid, { from: version, to: version, frames });
       return;
     }
-    const tmx = Math.max(...entries.records.map((record) => record.tmx));
-    const waiting = this.#waiting.get(uid) ?? this.#begin(uid, { tmx, body: entries.newest });
-    waiting.total += entries.records.length;
-    if (tmx >= waiting.newest.tmx) waiting.newest = { tmx, body: entries.newest };
-    waiting.events.push(...frames.slice(1));
+    const waiting = this.#joining(uid, version) ?? this.#begin(uid, version);
+    waiting.to = version;
+    for (const { committed } of stored) join(waiting, committed);
   }
 
   /** Sends what waits, before the node stops. */
@@ -45,9 +46,17 @@ export class Coalescer {
     for (const uid of [...this.#waiting.keys()]) this.#flush(uid);
   }
 
-  #begin(uid: number, newest: Waiting["newest"]): Waiting {
+  /** What waits of the unit, unless another node has something to tell between that and this version. */
+  #joining(uid: number, version: number): Waiting | undefined {
+    const waiting = this.#waiting.get(uid);
+    if (waiting && version > waiting.to + 1) this.#flush(uid);
+    return this.#waiting.get(uid);
+  }
+
+  #begin(uid: number, version: number): Waiting {
     const cancel = this.#clock.after(this.#wait, () => this.#flush(uid));
-    const waiting: Waiting = { total: 0, newest, events: [], cancel };
+    const newest = { tmx: Number.NEGATIVE_INFINITY, body: "" };
+    const waiting: Waiting = { from: version, to: version, total: 0, newest, events: [], cancel };
     this.#waiting.set(uid, waiting);
     return waiting;
   }
@@ -57,7 +66,15 @@ export class Coalescer {
     if (!waiting) return;
     this.#waiting.delete(uid);
     waiting.cancel();
-    this.#fanout.toUnit(uid, recordsFrame(uid, waiting.total, waiting.newest.body));
-    for (const frame of waiting.events) this.#fanout.toUnit(uid, frame);
+    const { from, to, total, newest, events } = waiting;
+    this.#fanout.toUnit(uid, { from, to, frames: [recordsFrame(uid, total, newest.body), ...events] });
   }
+}
+
+/** Every one of these reports has a newest record, whose frame is the first. */
+function join(waiting: Waiting, { entries, frames }: Committed): void {
+  const tmx = Math.max(...entries.records.map((record) => record.tmx));
+  waiting.total += entries.records.length;
+  if (tmx >= waiting.newest.tmx) waiting.newest = { tmx, body: entries.newest! };
+  waiting.events.push(...frames.slice(1));
 }

@@ -49,6 +49,10 @@ export interface Mission {
   readonly msg: string;
 }
 
+/** What a mission record is told apart by (F-6.4). */
+export const missionPart = ({ id, guid }: Mission): string =>
+  guid === null ? `service ${id}` : `service ${id} ${guid}`;
+
 /** One report of one unit, stored as a whole and told to watchers in one go. */
 export interface Report {
   readonly uid: number;
@@ -62,6 +66,8 @@ export interface Report {
   readonly events?: readonly NewEvent[];
   readonly item?: DriverItem;
   readonly mission?: Mission;
+  /** Levels by I/O number that the unit gave when it was asked for them (F-12.44). */
+  readonly levels?: { readonly tmx: number; readonly io: Readonly<Record<string, number>> };
 }
 
 /** What became of a report. */

@@ -1,132 +1,122 @@
 import { sql } from "drizzle-orm";
-import type { Database, Orm } from "../../../database/database.ts";
-import {
-  type Entries,
-  type EventRow,
-  framesOf,
-  nothing,
-  Reading,
-  type RecordRow,
-  type Rules,
-  recordKey,
-} from "./entries.ts";
-import type { Report } from "./report.ts";
-import { lockStates, type UnitState, writeStates } from "./unit-state.ts";
+import type { Database } from "../../../database/database.ts";
+import { type Commit, commitEntries } from "./commit.ts";
+import { type Entries, framesOf, nothing } from "./entries.ts";
+import { itemKey, type Present, Reading, type Rules, recordKey } from "./reading.ts";
+import { missionPart, type Report } from "./report.ts";
+import { type UnitState, UnitStates } from "./unit-state.ts";
 
-type Tx = Pick<Orm, "select" | "execute">;
+/** A report and what became of it. */
+export interface Stored {
+  readonly report: Report;
+  readonly committed: Committed;
+}
 
 /** A report after its commit. */
 export interface Committed {
   /** False when its unit is gone. */
   readonly known: boolean;
+  /** The unit's version since then; null when there was nothing to store. */
+  readonly version: number | null;
   readonly entries: Entries;
   /** What its watchers are to be told, in order. */
   readonly frames: readonly string[];
   readonly newEvents: number;
 }
 
-/**
- * Stores reports in one transaction, all or none, in the order given. The rows of the units' states are locked first, so
- * the reports of a unit have one order over all nodes and each is judged by what came before it.
- */
-export function storeReports(database: Database, reports: readonly Report[], rules: Rules): Promise<Committed[]> {
-  return database.orm.transaction(async (tx) => {
-    const uids = [...new Set(reports.map(({ uid }) => uid))].sort((a, b) => a - b);
-    const withRecord = reports.some(({ records, events, item, mission }) => {
-      return item ?? mission ?? (events?.length && !records?.length);
-    });
-    const states = await lockStates(tx, uids, { withRecord });
-    const doubles = await storedBefore(tx, reports, states);
-    const newItems = await newDriverItems(tx, reports);
-    const readings = new Map([...states].map(([uid, state]) => [uid, new Reading(state, doubles, rules)]));
-    const all = reports.map((report) => {
-      const reading = readings.get(report.uid);
-      if (!reading) return null;
-      if (report.mission) return reading.mission(report, report.mission);
-      if (!report.item) return reading.report(report);
-      return newItems.has(report) ? reading.item(report, report.item) : { ...nothing, doubles: 1 };
-    });
-    await insertRecords(
-      tx,
-      all.flatMap((entries) => entries?.records ?? []),
-    );
-    const fresh = await insertEvents(
-      tx,
-      all.flatMap((entries) => entries?.events ?? []),
-    );
-    await writeStates(tx, states.values());
-    return all.map((entries, index) => {
-      if (!entries) return { known: false, entries: nothing, frames: [], newEvents: 0 };
-      const newEvents = entries.events.filter(({ id }) => fresh.has(id)).length;
-      return { known: true, entries, newEvents, frames: framesOf(reports[index]!.uid, entries, (id) => fresh.has(id)) };
-    });
-  });
-}
+const unknown: Committed = { known: false, version: null, entries: nothing, frames: [], newEvents: 0 };
 
-/**
- * Ids of those records that are there already. Only one that is not newer than the newest of its unit can be, and mission
- * records, which do not count as newest.
- */
-async function storedBefore(
-  tx: Tx,
-  reports: readonly Report[],
-  states: ReadonlyMap<number, UnitState>,
-): Promise<Map<string, string>> {
-  const asked: { uid: number; tmx: number; part: string }[] = [];
-  for (const { uid, records = [], mission } of reports) {
-    const newest = states.get(uid)?.tmx ?? Number.NEGATIVE_INFINITY;
-    for (const { tmx, part } of records) if (tmx <= newest) asked.push({ uid, tmx, part });
-    if (mission) {
-      const { id, guid, tmx } = mission;
-      asked.push({ uid, tmx, part: guid === null ? `service ${id}` : `service ${id} ${guid}` });
+/** Where reports become rows. */
+export class ReportStore {
+  readonly #database: Database;
+  readonly #rules: Rules;
+  readonly #states: UnitStates;
+
+  constructor(database: Database, rules: Rules) {
+    this.#database = database;
+    this.#rules = rules;
+    this.#states = new UnitStates(database);
+  }
+
+  /**
+   * Stores reports in the order given, those of a unit together or not at all. They are judged by what is known of the
+   * unit, and stored only if that still holds; where another node was quicker, they are judged again. So the reports of a
+   * unit have one order over all nodes, and no lock is held while this node thinks.
+   *
+   * `settled` is given those that are done with as soon as they are: the store may be lost before the others are. All that
+   * it is given of a unit at once has one version.
+   */
+  async store(reports: readonly Report[], settled: (some: readonly Stored[]) => void): Promise<Committed[]> {
+    const results = new Map<Report, Committed>();
+    for (let open = reports; open.length > 0; open = open.filter((report) => !results.has(report))) {
+      const some = await this.#attempt(open);
+      for (const { report, committed } of some) results.set(report, committed);
+      settled(some);
     }
+    return reports.map((report) => results.get(report)!);
   }
-  if (asked.length === 0) return new Map();
-  const rows = await tx.execute<{ uid: string; tmx: string; part: string; id: string }>(sql`
-    select asked.uid, asked.tmx, asked.part, records.id
-    from json_to_recordset(${JSON.stringify(asked)}::text::json) as asked(uid bigint, tmx bigint, part text)
-    join fleet.records on records.uid = asked.uid and records.tmx = to_timestamp(asked.tmx / 1000.0)::timestamptz(3)
-      and records.part = asked.part`);
-  return new Map(rows.map(({ uid, tmx, part, id }) => [recordKey(Number(uid), Number(tmx), part), id]));
-}
 
-/** The reports whose driver item nobody has sent before. */
-async function newDriverItems(tx: Tx, reports: readonly Report[]): Promise<Set<Report>> {
-  const byName = new Map<string, Report>();
-  for (const report of reports) {
-    const name = report.item && `${report.uid} ${report.item.guid}`;
-    if (name !== undefined && !byName.has(name)) byName.set(name, report);
+  /** Stores the reports of those units that no other node was quicker with. */
+  async #attempt(reports: readonly Report[]): Promise<Stored[]> {
+    const states = await this.#states.read(new Set(reports.map(({ uid }) => uid)));
+    // Read after the states: what is stored between the two makes the state too old, and so this attempt fail.
+    const present = { records: await this.#records(reports, states), items: await this.#items(reports) };
+    const readings = new Map([...states].map(([uid, state]) => [uid, new Reading(state, present, this.#rules)]));
+    const read = reports.map((report) => ({ report, entries: readings.get(report.uid)?.read(report) }));
+    const changed = [...readings.values()].filter((reading) => reading.changed).map(({ state }) => state);
+    // It holds no longer, or was wrong, whatever becomes of the commit.
+    for (const { uid } of changed) this.#states.forget(uid);
+    const all = read.flatMap(({ entries }) => entries ?? []);
+    const commit = changed.length > 0 ? await commitEntries(this.#database, changed, all) : nothingStored;
+    for (const state of changed) {
+      const version = commit.versions.get(state.uid);
+      if (version !== undefined) this.#states.remember({ ...state, version, eco: null });
+    }
+    return read.flatMap(({ report, entries }) => {
+      if (!entries) return { report, committed: unknown };
+      const version = commit.versions.get(report.uid) ?? null;
+      const isLate = version === null && readings.get(report.uid)?.changed;
+      return isLate ? [] : { report, committed: committed(report, entries, version, commit) };
+    });
   }
-  if (byName.size === 0) return new Set();
-  const rows = [...byName.values()].map(({ uid, rmx, item }) => ({ uid, guid: item?.guid, rmx }));
-  const inserted = await tx.execute<{ uid: string; guid: string }>(sql`
-    insert into fleet.driver_items (uid, guid, rmx)
-    select uid, guid, to_timestamp(rmx / 1000.0)
-    from json_to_recordset(${JSON.stringify(rows)}::text::json) as r(uid bigint, guid text, rmx bigint)
-    order by uid, guid on conflict do nothing returning uid, guid`);
-  return new Set(inserted.map(({ uid, guid }) => byName.get(`${uid} ${guid}`)!));
+
+  /**
+   * Ids of those records that are there already. Only one that is not newer than the newest of its unit can be, and
+   * mission records, which do not count as newest.
+   */
+  async #records(reports: readonly Report[], states: ReadonlyMap<number, UnitState>): Promise<Present["records"]> {
+    const asked: { uid: number; tmx: number; part: string }[] = [];
+    for (const { uid, records = [], mission } of reports) {
+      const newest = states.get(uid)?.tmx ?? Number.NEGATIVE_INFINITY;
+      for (const { tmx, part } of records) if (tmx <= newest) asked.push({ uid, tmx, part });
+      if (mission) asked.push({ uid, tmx: mission.tmx, part: missionPart(mission) });
+    }
+    if (asked.length === 0) return new Map();
+    const rows = await this.#database.orm.execute<{ uid: string; tmx: string; part: string; id: string }>(sql`
+      select asked.uid, asked.tmx, asked.part, records.id
+      from json_to_recordset(${JSON.stringify(asked)}::text::json) as asked(uid bigint, tmx bigint, part text)
+      join fleet.records on records.uid = asked.uid and records.tmx = to_timestamp(asked.tmx / 1000.0)::timestamptz(3)
+        and records.part = asked.part`);
+    return new Map(rows.map(({ uid, tmx, part, id }) => [recordKey(Number(uid), Number(tmx), part), id]));
+  }
+
+  /** Those driver items that are there already. */
+  async #items(reports: readonly Report[]): Promise<Present["items"]> {
+    const asked = reports.flatMap(({ uid, item }) => (item ? { uid, guid: item.guid } : []));
+    if (asked.length === 0) return new Set();
+    const rows = await this.#database.orm.execute<{ uid: string; guid: string }>(sql`
+      select uid, guid from fleet.driver_items
+      join json_to_recordset(${JSON.stringify(asked)}::text::json) as asked(uid bigint, guid text) using (uid, guid)`);
+    return new Set(rows.map(({ uid, guid }) => itemKey(Number(uid), guid)));
+  }
 }
 
-/** Bodies travel as they are, so that no JSON is read or written twice. */
-async function insertRecords(tx: Tx, rows: readonly RecordRow[]): Promise<void> {
-  if (rows.length === 0) return;
-  const json = rows.map(({ body, ...plain }) => `${JSON.stringify(plain).slice(0, -1)},"body":${body}}`);
-  await tx.execute(sql`
-    insert into fleet.records (uid, tmx, part, id, rmx, mission, body)
-    select uid, to_timestamp(tmx / 1000.0), part, id, to_timestamp(rmx / 1000.0), mission, body
-    from json_to_recordset(${`[${json.join()}]`}::text::json)
-      as r(uid bigint, tmx bigint, part text, id text, rmx bigint, mission boolean, body json)`);
-}
+const nothingStored: Commit = { versions: new Map(), newEvents: new Set() };
 
-/** Inserts those that are not there yet and returns their ids. */
-async function insertEvents(tx: Tx, rows: readonly EventRow[]): Promise<Set<string>> {
-  if (rows.length === 0) return new Set();
-  const json = rows.map(({ body, frame: _, ...plain }) => `${JSON.stringify(plain).slice(0, -1)},"body":${body}}`);
-  const inserted = await tx.execute<{ id: string }>(sql`
-    insert into fleet.events (uid, tmx, part, id, rmx, eid, body)
-    select uid, to_timestamp(tmx / 1000.0), part, id, to_timestamp(rmx / 1000.0), eid, body
-    from json_to_recordset(${`[${json.join()}]`}::text::json)
-      as r(uid bigint, tmx bigint, part text, id text, rmx bigint, eid integer, body json)
-    on conflict do nothing returning id`);
-  return new Set(inserted.map(({ id }) => id));
+function committed({ uid }: Report, entries: Entries, version: number | null, { newEvents }: Commit): Committed {
+  const isNew = (id: string) => newEvents.has(id);
+  return {
+    ...{ known: true, version, entries, frames: framesOf(uid, entries, isNew) },
+    newEvents: entries.events.filter(({ id }) => isNew(id)).length,
+  };
 }

@@ -1,72 +1,84 @@
 import { sql } from "drizzle-orm";
-import type { Orm } from "../../../database/database.ts";
+import type { Database } from "../../../database/database.ts";
+import type { Eco } from "../record.ts";
 import { unitState } from "../tables.ts";
 
 /** A known level: value, `_id` of the record it came with (null: a direct answer), and when. */
 export type Level = readonly [level: number, hid: string | null, tmx: string];
 export type Levels = Record<string, Level>;
 
-/** What is known of a unit. Held under its row's lock while it is changed. */
+/** What is known of a unit. */
 export interface UnitState {
   readonly uid: number;
+  /** Grows with each commit that concerns the unit: what was judged by an older one has to be judged again. */
+  readonly version: number;
   /** Time of the newest record. */
   tmx: number | null;
   recordId: string | null;
-  /** The newest record as JSON; only there when it was asked for. */
+  /** The newest record as JSON. */
   record: string | null;
   io: Levels;
-  /** A newer eco block as JSON; null leaves the stored one. */
-  eco: string | null;
+  /** A newer eco block with its time; null leaves the stored one. */
+  eco: Eco | null;
   bpp: number | null;
-  changed: boolean;
 }
+
+/** Units whose state is remembered, one to two kilobytes each. */
+const MAX_REMEMBERED = 20_000;
 
 /**
- * Locks the states of units and reads them. In order of uid, so that nodes that store reports of the same units wait for
- * each other and not in a circle.
+ * The states of units that report through this node, from memory as a rule. What is remembered may be behind the store,
+ * because other nodes store reports too: whoever builds on it makes its commit depend on the version.
  */
-export async function lockStates(
-  tx: Pick<Orm, "select">,
-  uids: readonly number[],
-  { withRecord }: { withRecord: boolean },
-): Promise<Map<number, UnitState>> {
-  const rows = await tx
-    .select({
-      uid: unitState.uid,
-      tmx: unitState.tmx,
-      recordId: unitState.recordId,
-      record: withRecord ? sql<string | null>`${unitState.record}::text` : sql<null>`null`,
-      io: unitState.io,
-      bpp: unitState.bpp,
-    })
-    .from(unitState)
-    // One parameter: to build a statement of hundreds costs more than to run it.
-    .where(sql`${unitState.uid} = any(string_to_array(${uids.join()}, ',')::bigint[])`)
-    .orderBy(unitState.uid)
-    .for("update");
-  return new Map(
-    rows.map((row) => [
-      row.uid,
-      { ...row, tmx: row.tmx?.getTime() ?? null, io: { ...(row.io as Levels) }, eco: null, changed: false },
-    ]),
-  );
-}
+export class UnitStates {
+  readonly #database: Database;
+  /** The one that was used last is the last. */
+  readonly #known = new Map<number, UnitState>();
 
-/** Writes the changed ones back, in one statement. */
-export async function writeStates(tx: Pick<Orm, "execute">, states: Iterable<UnitState>): Promise<void> {
-  const rows: string[] = [];
-  for (const state of states) {
-    if (!state.changed) continue;
-    const { uid, tmx, recordId, io, bpp, eco, record } = state;
-    const plain = JSON.stringify({ uid, tmx, id: recordId, io, bpp });
-    rows.push(`${plain.slice(0, -1)},"record":${record ?? "null"},"eco":${eco ?? "null"}}`);
+  constructor(database: Database) {
+    this.#database = database;
   }
-  if (rows.length === 0) return;
-  await tx.execute(sql`
-    update fleet.unit_state state set
-      tmx = coalesce(to_timestamp(new.tmx / 1000.0), state.tmx), record_id = coalesce(new.id, state.record_id),
-      record = coalesce(new.record, state.record), io = new.io, eco = coalesce(new.eco, state.eco), bpp = new.bpp
-    from json_to_recordset(${`[${rows.join()}]`}::text::json)
-      as new(uid bigint, tmx bigint, id text, record json, io json, eco json, bpp smallint)
-    where state.uid = new.uid`);
+
+  /** The states of units; those that are not there are left out. */
+  async read(uids: Iterable<number>): Promise<Map<number, UnitState>> {
+    const states = new Map<number, UnitState>();
+    const missing: number[] = [];
+    for (const uid of uids) {
+      const known = this.#known.get(uid);
+      if (known) states.set(uid, known);
+      else missing.push(uid);
+    }
+    if (missing.length > 0) for (const state of await this.#stored(missing)) states.set(state.uid, state);
+    return states;
+  }
+
+  /** What a unit's state is after a commit. */
+  remember(state: UnitState): void {
+    this.#known.delete(state.uid);
+    this.#known.set(state.uid, state);
+    if (this.#known.size <= MAX_REMEMBERED) return;
+    const [oldest] = this.#known.keys();
+    if (oldest !== undefined) this.#known.delete(oldest);
+  }
+
+  forget(uid: number): void {
+    this.#known.delete(uid);
+  }
+
+  async #stored(uids: readonly number[]): Promise<UnitState[]> {
+    const rows = await this.#database.orm
+      .select({
+        uid: unitState.uid,
+        version: unitState.version,
+        tmx: unitState.tmx,
+        recordId: unitState.recordId,
+        record: sql<string | null>`${unitState.record}::text`,
+        io: unitState.io,
+        bpp: unitState.bpp,
+      })
+      .from(unitState)
+      // One parameter: to build a statement of hundreds costs more than to run it.
+      .where(sql`${unitState.uid} = any(${`{${uids}}`}::text::bigint[])`);
+    return rows.map((row) => ({ ...row, tmx: row.tmx?.getTime() ?? null, io: row.io as Levels, eco: null }));
+  }
 }

@@ -2,6 +2,13 @@ import type { Loc } from "../record.ts";
 
 const YEAR_2000 = Date.UTC(2000, 0, 1);
 
+/** What of a record has bounds. */
+interface Bounded {
+  readonly tmx: number;
+  readonly loc: Loc;
+  readonly gsp: number;
+}
+
 /** What a record must keep to whatever door it comes through (F-8.8). */
 export class RecordLimits {
   readonly #maxFuture: number;
@@ -11,10 +18,10 @@ export class RecordLimits {
     this.#maxFuture = maxFuture;
   }
 
-  /** Why a record is refused; null when it is not. */
-  fault(tmx: number, { lat, lon }: Loc, now: number): "bad-position" | "bad-time" | null {
-    if (!(Math.abs(lat) <= 90 && Math.abs(lon) <= 180)) return "bad-position";
-    return this.timeFault(tmx, now);
+  /** Why a record is refused; null when it is not. Its speed may have grown beyond all numbers on its way to km/h. */
+  fault({ tmx, loc, gsp }: Bounded, now: number): "bad-position" | "bad-record" | "bad-time" | null {
+    if (!(Math.abs(loc.lat) <= 90 && Math.abs(loc.lon) <= 180)) return "bad-position";
+    return Number.isFinite(gsp) ? this.timeFault(tmx, now) : "bad-record";
   }
 
   timeFault(tmx: number, now: number): "bad-time" | null {

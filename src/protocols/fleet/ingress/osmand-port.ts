@@ -23,6 +23,8 @@ export function openOsmAndPort(door: OsmAndDoor, options: OsmAndPortOptions): ()
   const { hostname, port, maxBodyBytes, proxies, log } = options;
   const app = new Hono<{ Bindings: ClientInfo }>({ strict: false });
   app.on(["GET", "POST"], "/", async (context) => {
+    // Hono takes it for a GET, but it must store nothing.
+    if (context.req.method === "HEAD") return empty(405);
     try {
       return await door.handle(context);
     } catch (error) {

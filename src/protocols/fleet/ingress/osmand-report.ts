@@ -18,7 +18,7 @@ const MAX_SECONDS = 2 ** 31;
 
 /** Parameters that have a place of their own; every other one is an attribute. */
 const named = new Set(
-  "id deviceid key lat lon location timestamp speed bearing heading altitude batt charge valid accuracy hdop".split(
+  "id deviceid key lat lon location timestamp speed bearing heading altitude batt charge valid accuracy hdop driverUniqueId".split(
     " ",
   ),
 );
@@ -28,7 +28,7 @@ export function reportOfParameters(given: Readonly<Record<string, string>>, now:
   const uniqueId = given.id ?? given.deviceid ?? "";
   const loc = placeOf(given);
   const fixTime = given.timestamp === undefined ? now : timeOf(given.timestamp);
-  const [speed, course] = [numberOf(given.speed) ?? 0, numberOf(given.bearing ?? given.heading) ?? 0];
+  const [speed, course] = [known(numberOf(given.speed)), known(numberOf(given.bearing ?? given.heading))];
   const altitude = numberOf(given.altitude);
   const batteryLevel = numberOf(given.batt);
   const numbers = [fixTime, speed, course, altitude ?? 0, batteryLevel ?? 0];
@@ -36,6 +36,7 @@ export function reportOfParameters(given: Readonly<Record<string, string>>, now:
   const attributes: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(given)) if (!named.has(name)) attributes[name] = attributeOf(value);
   if (batteryLevel !== undefined) attributes.batteryLevel = batteryLevel;
+  if (given.driverUniqueId !== undefined) attributes.driverUniqueId = given.driverUniqueId;
   if (given.charge !== undefined) attributes.charge = given.charge === "true" || given.charge === "1";
   const valid = given.valid === undefined || given.valid === "true" || given.valid === "1";
   return { uniqueId, loc, position: { fixTime, altitude, speed, speedUnit: null, course, valid, attributes } };
@@ -55,6 +56,8 @@ const Json = v.object({
       v.object({ level: v.nullish(v.pipe(v.number(), v.maxValue(1))), is_charging: v.nullish(v.boolean()) }),
     ),
     alarm: v.nullish(v.string()),
+    // Where the Traccar Client's SOS button puts it.
+    extras: v.fallback(v.nullish(v.object({ alarm: v.nullish(v.string()) })), null),
   }),
 });
 
@@ -63,7 +66,8 @@ export function reportOfJson(body: unknown): OsmAndReport | null {
   const parsed = v.safeParse(Json, body);
   if (!parsed.success) return null;
   const { device_id: uniqueId, location } = parsed.output;
-  const { coords, odometer, battery, alarm } = location;
+  const { coords, odometer, battery, extras } = location;
+  const alarm = location.alarm ?? extras?.alarm;
   const fixTime = timeOf(String(location.timestamp));
   if (Number.isNaN(fixTime)) return null;
   const { level, is_charging } = battery ?? {};
@@ -76,10 +80,13 @@ export function reportOfJson(body: unknown): OsmAndReport | null {
   };
   const position = {
     ...{ fixTime, altitude: coords?.altitude ?? undefined, valid: true, attributes },
-    ...{ speed: Math.max(0, coords?.speed ?? 0), speedUnit: "ms" as const, course: Math.max(0, coords?.heading ?? 0) },
+    ...{ speed: known(coords?.speed), speedUnit: "ms" as const, course: known(coords?.heading) },
   };
   return { uniqueId, loc: coords ? { lon: coords.longitude, lat: coords.latitude } : null, position };
 }
+
+/** A speed or a course; phones say a value below 0 for one they do not know (F-5.19). */
+const known = (value: number | null | undefined): number => (value == null ? 0 : Math.max(0, value));
 
 /** Undefined for a position that is none, null where there is no mention of one. */
 function placeOf({ lat, lon, location }: Readonly<Record<string, string>>): Loc | null | undefined {

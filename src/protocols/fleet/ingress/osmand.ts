@@ -23,7 +23,7 @@ export class OsmAndDoor {
     const path = "/fleet/ingress/osmand";
     const handler = (context: RouteContext) => this.handle(context);
     return [
-      { method: "GET", path, handler },
+      { method: "GET", path, unsafe: true, handler },
       { method: "POST", path, handler },
     ];
   }
@@ -67,7 +67,7 @@ export class OsmAndDoor {
       const numbers = { ignition: settings.ioIgnition, outputBase: settings.ioOutputBase };
       const place = { latitude: loc.lat, longitude: loc.lon, address: null };
       const record = recordOf({ ...position, ...place, speed: speed * factor }, numbers, now);
-      if (limits.fault(record.tmx, record.loc, now)) return this.#refuse();
+      if (limits.fault(record, now)) return this.#refuse();
       const events = alarmEvents(position.attributes, record.tmx, settings.eventIds);
       const outcome = await ingest.submit({ ...idsOf(unit), rmx: now, http: true, records: [record], events });
       if (!outcome.known) return empty(unknown);

@@ -11,6 +11,11 @@ const maybe = <Schema extends v.GenericSchema>(schema: Schema) =>
 
 const finite = v.pipe(v.number(), v.finite());
 const text = v.pipe(v.string(), v.maxLength(512), v.check(isSoundText));
+/** Cut where Traccar's own store cuts it: a long name of a place is no reason to lose where a vehicle was. */
+const Address = v.pipe(
+  v.string(),
+  v.transform((address) => address.slice(0, 512).toWellFormed()),
+);
 const Time = v.pipe(v.string(), v.transform(isoTime), v.number());
 const Attributes = v.nullish(v.record(v.string(), v.unknown()), () => ({}));
 
@@ -24,7 +29,7 @@ export const TraccarPosition = v.object({
   altitude: maybe(finite),
   speed: maybe(finite),
   course: maybe(finite),
-  address: maybe(text),
+  address: maybe(Address),
   valid: maybe(v.boolean()),
   attributes: Attributes,
 });

@@ -120,7 +120,7 @@ class TraccarDoor {
     const { settings, limits, clock } = this.#parts;
     const numbers = { ignition: settings.ioIgnition, outputBase: settings.ioOutputBase };
     const record = recordOf(fromTraccar(position), numbers, clock.now());
-    return limits.fault(record.tmx, record.loc, clock.now()) ? null : record;
+    return limits.fault(record, clock.now()) ? null : record;
   }
 
   async #submit({ uid, vid }: Unit, records: readonly NewRecord[], events: readonly NewEvent[]): Promise<Response> {

@@ -31,9 +31,7 @@ export const envelope = (data: unknown): object => ({ error: false, code: 0, mes
 /** The user's REST (F-3.13 to F-3.16), under every prefix. */
 export function userRoutes(parts: RestParts): Route[] {
   const rest = new UserRest(parts);
-  const prefixes = [...new Set(["/ws", ...parts.settings.restPrefixes])];
-  return prefixes.flatMap((given): Route[] => {
-    const prefix = given.replace(/\/+$/, "");
+  return prefixesOf(parts.settings).flatMap((prefix): Route[] => {
     return [
       { method: "POST", path: `${prefix}/websocketAuth`, handler: (context) => rest.openSession(context) },
       { method: "POST", path: `${prefix}/vehicleHistoric`, handler: (context) => rest.historic(context) },
@@ -42,6 +40,11 @@ export function userRoutes(parts: RestParts): Route[] {
       { method: "POST", path: `${prefix}/vehiclesForUser`, handler: (context) => rest.vehicles(context) },
     ];
   });
+}
+
+/** What stands in front of the user's routes, without a last slash (F-1.3). */
+export function prefixesOf({ restPrefixes }: FleetSettings): string[] {
+  return [...new Set(["/ws", ...restPrefixes].map((given) => given.replace(/\/+$/, "")))];
 }
 
 class UserRest {

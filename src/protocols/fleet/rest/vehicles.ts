@@ -32,10 +32,10 @@ export async function vehiclesOf(database: Database, user: number): Promise<obje
         hdg: newest.hdg,
         gkm: newest.gkm,
       },
-      drs: block(known, ["ds1", "ds2"], { ds1: "ds1", ds2: "ds2", dc1: "dcl" }),
-      can: block(known, ["rpm", "ckm", "ehr", "tfl"], { rpm: "rpm", ckm: "ckm", ehr: "ehr", tfl: "tfl" }),
-      fue: block(known, ["flv"], { flv: "flv" }),
-      tmp: block(known, ["aat"], { aat: "aat" }),
+      drs: block(known, { ds1: "ds1", ds2: "ds2", dc1: "dcl" }),
+      can: block(known, { rpm: "rpm", ckm: "ckm", ehr: "ehr", tfl: "tfl" }),
+      fue: block(known, { flv: "flv" }),
+      tmp: block(known, { aat: "aat" }),
       tac: null,
       exd: newest?.exd ?? null,
       tlm: telemetry(io as Levels),
@@ -44,11 +44,10 @@ export async function vehiclesOf(database: Database, user: number): Promise<obje
   });
 }
 
-/** Values of the newest eco block under their names here; null when none of the `needed` ones is known. */
-function block(eco: Values, needed: readonly string[], names: Readonly<Record<string, string>>): object | null {
-  if (needed.every((name) => eco[name] === undefined)) return null;
-  const values = Object.entries(names).map(([name, source]) => [name, eco[source] ?? null]);
-  return { tmx: eco.tmx, ...Object.fromEntries(values) };
+/** Values of the newest eco block under their names here; null when none of them is known. */
+function block(eco: Values, names: Readonly<Record<string, string>>): object | null {
+  const values = Object.entries(names).map(([name, source]) => [name, eco[source] ?? null] as const);
+  return values.every(([, value]) => value === null) ? null : { tmx: eco.tmx, ...Object.fromEntries(values) };
 }
 
 /** Levels as a `cmd-parsed` has them (F-5.14). */

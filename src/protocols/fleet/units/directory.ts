@@ -1,9 +1,9 @@
-import { and, eq, isNull, type SQL } from "drizzle-orm";
+import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import type { Clock } from "../../../clock.ts";
 import type { Database } from "../../../database/database.ts";
 import { isUniqueViolation } from "../../../database/errors.ts";
 import { hashOf, newSecret } from "../secrets.ts";
-import { unitState, units } from "../tables.ts";
+import { records, unitState, units } from "../tables.ts";
 import type { Revision } from "./revision.ts";
 
 export type Unit = typeof units.$inferSelect;
@@ -107,6 +107,10 @@ export type NewUnit = Partial<Omit<Unit, "vid" | "uid" | "createdAt">> & {
   readonly uid?: number | undefined;
 };
 
+/** Under a number that was used before there may be a history: what stands in it is not new (F-6.4). */
+const newestRecordOf = (uid: number): SQL<Date | null> =>
+  sql`(select max(${records.tmx}) from ${records} where ${records.uid} = ${uid} and not ${records.mission})`;
+
 /** Inserts a unit with its state. Throws a unique violation when uid or unique_id is taken. */
 export async function insertUnit(
   tx: Pick<Database["orm"], "insert" | "transaction">,
@@ -123,7 +127,7 @@ export async function insertUnit(
           const own = eq(units.uid, unit.uid);
           unit = (await inner.update(units).set({ vid: unit.uid }).where(own).returning())[0] as Unit;
         }
-        await inner.insert(unitState).values({ uid: unit.uid });
+        await inner.insert(unitState).values({ uid: unit.uid, tmx: newestRecordOf(unit.uid) });
         return unit;
       });
     } catch (error) {

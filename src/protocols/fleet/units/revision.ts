@@ -47,9 +47,10 @@ export class Revision {
   async check(): Promise<void> {
     const [row] = await this.#database.orm.select({ number: revision.number }).from(revision);
     const number = row?.number ?? 0;
-    const isNew = this.#seen !== null && number !== this.#seen;
+    if (number === this.#seen) return;
     this.#seen = number;
-    if (isNew) this.#tell();
+    // The first look tells as well: something may have been read before a change that came before it.
+    this.#tell();
   }
 
   close(): void {
