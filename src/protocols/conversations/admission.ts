@@ -3,13 +3,13 @@ import * as v from "valibot";
 import type { Clock } from "../../clock.ts";
 import { type CorsPolicy, originAllowed } from "../../http/cors.ts";
 import type { Log } from "../../observe/log.ts";
-import type { Admission as Answer, Handshake } from "../../socketio/endpoint.ts";
+import type { Admission as Answer, Handshake, LeaveReason, Peer } from "../../socketio/endpoint.ts";
 import type { Counters } from "./counters.ts";
 import { errors, isOutage } from "./errors.ts";
 import type { Identity, User } from "./identity.ts";
 import { Credential, Role, type VerifyUser } from "./messages.ts";
 import type { Presence } from "./presence.ts";
-import type { ChatPeer, Session } from "./session.ts";
+import type { Admitted, ChatPeer, Session } from "./session.ts";
 
 /** WebSocket close code of a socket whose token has ended (V-7.4). */
 const TOKEN_ENDED = 4005;
@@ -25,12 +25,12 @@ export class Admission {
   };
   readonly #options: { readonly cors: CorsPolicy; readonly linger: number };
   /** The admitted sockets of this node. */
-  readonly #peers: Set<ChatPeer>;
+  readonly #peers: Set<Peer<Admitted>>;
 
   constructor(
     parts: { identity: Identity; presence: Presence; counters: Counters; clock: Clock; log: Log },
     options: { cors: CorsPolicy; linger: number },
-    peers: Set<ChatPeer>,
+    peers: Set<Peer<Admitted>>,
   ) {
     this.#parts = parts;
     this.#options = options;
@@ -42,20 +42,29 @@ export class Admission {
     return this.#answer(handshake, () => this.#admit(handshake));
   }
 
-  /** Answers a handshake of another namespace, which needs nothing but a proven user (V-4.24). */
-  authenticateWith<T>(handshake: Handshake, session: (user: User) => T): Promise<Answer<T>> {
-    return this.#answer(handshake, async () => session(await this.#userOf(handshake)));
+  /** Answers a handshake of an auction namespace, which needs nothing but a proven user (V-4.24, V-2.17). */
+  authenticateListener<T>(handshake: Handshake, wishes: () => T): Promise<Answer<T & Admitted>> {
+    return this.#answer(handshake, async () => {
+      const user = await this.#userOf(handshake, { named: false });
+      const wished = wishes();
+      const connection = randomUUID();
+      if (!(await this.#parts.presence.listen(user.id, connection))) throw errors.fault("TOO_MANY_SOCKETS");
+      return { ...wished, user, connection, expires: user.expires };
+    });
   }
 
   /** The socket of an admitted session is there. */
-  arrived(peer: ChatPeer): void {
+  arrived(peer: Peer<Admitted>): void {
     this.#peers.add(peer);
     this.#parts.counters.admitted.value++;
     this.#parts.log.info({ user: peer.session.user.id, revision: peer.revision }, "connected");
   }
 
-  gone(peer: ChatPeer): void {
+  /** It has gone. */
+  gone(peer: Peer<Admitted>, reason: LeaveReason): void {
     this.#peers.delete(peer);
+    this.#parts.counters.closed(reason);
+    this.#parts.log.info({ user: peer.session.user.id, reason }, "disconnected");
   }
 
   /**
@@ -114,7 +123,7 @@ export class Admission {
     const { presence } = this.#parts;
     const role = v.safeParse(Role, credential(handshake, "user_role"));
     if (!role.success) throw errors.fault("UNAUTHORIZED");
-    const user = await this.#userOf(handshake);
+    const user = await this.#userOf(handshake, { named: !this.#parts.identity.trustsGateway });
     if (!user.sides.includes(role.output)) throw errors.fault("UNAUTHORIZED");
     const connection = randomUUID();
     const entered = await presence.enter(user.id, connection);
@@ -130,17 +139,15 @@ export class Admission {
     };
   }
 
-  /** The proven user; a `user_id` must name him, and tokens come with one in the chat (V-2.3, V-2.5). */
-  async #userOf(handshake: Handshake): Promise<User> {
-    const { identity } = this.#parts;
-    const user = await identity.of({
+  /** The proven user; a `user_id` must name him (V-2.3), and with `named` there must be one (V-2.5, V-2.14). */
+  async #userOf(handshake: Handshake, { named }: { named: boolean }): Promise<User> {
+    const user = await this.#parts.identity.of({
       token: credential(handshake, "token"),
       header: (name) => handshake.header(name),
       peer: handshake.peer,
     });
-    const named = credential(handshake, "user_id");
-    const mayBeAbsent = identity.trustsGateway || credential(handshake, "user_role") === undefined;
-    if (named === undefined ? !mayBeAbsent : named !== user.id) throw errors.fault("UNAUTHORIZED");
+    const name = credential(handshake, "user_id");
+    if (name === undefined ? named : name !== user.id) throw errors.fault("UNAUTHORIZED");
     return user;
   }
 }

@@ -3,12 +3,15 @@ import * as v from "valibot";
 import { type NamespaceDeclaration, namespace } from "../../socketio/endpoint.ts";
 import { type Admission, credential } from "./admission.ts";
 import type { Counters } from "./counters.ts";
+import { TOO_FAST } from "./endpoint.ts";
 import { errors } from "./errors.ts";
 import type { Lookups } from "./lookups.ts";
+import type { Presence } from "./presence.ts";
 import { ID } from "./room-name.ts";
+import type { Admitted } from "./session.ts";
 
-export const AUCTION_RESULTS = "/v1/conversations/auction-result-events";
-export const AUCTION_RESULT_LISTS = "/v1/conversations/auction-result-list-events";
+const AUCTION_RESULTS = "/v1/conversations/auction-result-events";
+const AUCTION_RESULT_LISTS = "/v1/conversations/auction-result-list-events";
 
 /** Auctions one socket may listen to (V-4.24). */
 const MAX_AUCTIONS = 100;
@@ -47,8 +50,14 @@ const Value = v.pipe(
   Result,
 );
 
+/** Events a second of one socket, and how many at once. */
+interface Rate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
 /** Which auctions a socket listens to. */
-interface Listener {
+interface Listener extends Admitted {
   readonly auctions: readonly string[];
 }
 
@@ -56,17 +65,21 @@ interface Listener {
 export class Auctions {
   readonly #parts: {
     readonly admission: Admission;
+    readonly presence: Presence;
     readonly lookups: Lookups;
     readonly counters: Counters;
   };
+  readonly #rate: Rate;
   readonly #namespaces: Map<string, Namespace>;
 
-  /** `namespaces` outlive a reload of the code. */
+  /** `rate` is that of the chat's events; `namespaces` outlive a reload of the code. */
   constructor(
-    parts: { admission: Admission; lookups: Lookups; counters: Counters },
+    parts: { admission: Admission; presence: Presence; lookups: Lookups; counters: Counters },
+    rate: Rate,
     namespaces: Map<string, Namespace>,
   ) {
     this.#parts = parts;
+    this.#rate = rate;
     this.#namespaces = namespaces;
   }
 
@@ -104,17 +117,26 @@ export class Auctions {
         this.#namespaces.set(name, space);
       },
       authenticate: (handshake) =>
-        this.#parts.admission.authenticateWith(handshake, () => {
+        this.#parts.admission.authenticateListener(handshake, () => {
           const one = credential(handshake, "auction_id");
           const auctions = one === undefined ? (credential(handshake, "auction_ids") ?? "").split(",") : [one];
           const valid = auctions.length <= MAX_AUCTIONS && auctions.every((auction) => ID.test(auction));
           if (!valid) throw errors.fault("INVALID_AUCTION");
           return { auctions };
         }),
-      async joined(peer) {
+      joined: async (peer) => {
+        this.#parts.admission.arrived(peer);
         await peer.socket.join(peer.session.auctions.map(topicOf));
       },
       on: {},
+      // There is no event to be refused here, so that whoever sends too many is not told of each one first (V-7.11).
+      rate: this.#rate,
+      limited: (peer) => peer.drop(TOO_FAST),
+      left: async (peer, reason) => {
+        const { admission, presence } = this.#parts;
+        admission.gone(peer, reason);
+        await presence.stopListening(peer.session.user.id, peer.session.connection);
+      },
       numericNames: "unknown",
       reservedNames: "close",
     });

@@ -30,9 +30,9 @@ import type { ConversationsSettings } from "./settings.ts";
 const EVENTS = "/v1/conversations/events";
 
 /** Close codes of section 7. */
+export const TOO_FAST = 4429;
 const UNVERIFIED = 4500;
 const TOO_MANY_REFUSALS = 4509;
-const TOO_FAST = 4429;
 /** Events over the rate in a minute after which the transport is closed (V-7.11). */
 const MAX_EXCESSES = 200;
 
@@ -176,18 +176,16 @@ function chat(parts: EndpointParts): NamespaceDeclaration<never> {
       refuse(peer, name, errors.fault("UNKNOWN_EVENT"), args[0], acknowledge);
     },
     rate: { perSecond: settings.eventsPerSecond, burst: settings.eventsBurst },
-    limited(peer, name, wait, acknowledge) {
+    limited(peer, name, wait, acknowledge, [raw]) {
       counters.event("other", "RATE_LIMITED");
-      answerFailure(peer, name, new RateFault(wait), undefined, acknowledge);
+      answerFailure(peer, name, new RateFault(wait), raw, acknowledge);
       if (countInMinute(peer.session.excesses, clock) <= MAX_EXCESSES) return;
       log.info({ user: peer.session.user.id }, "dropped for its rate");
       peer.drop(TOO_FAST);
     },
     async left(peer, reason) {
-      counters.closed(reason);
-      admission.gone(peer);
+      admission.gone(peer, reason);
       const { user, connection } = peer.session;
-      log.info({ user: user.id, reason }, "disconnected");
       await presence.leave(user.id, connection, (gone) => void companions.announce(gone, false));
     },
   });

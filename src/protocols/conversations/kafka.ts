@@ -1,9 +1,16 @@
-import type { Consumer, Kafka, Producer } from "kafkajs";
+import type { Admin, Consumer, Kafka, Producer } from "kafkajs";
+import type RequestQueue from "kafkajs/src/network/requestQueue/index.js";
 import type { Log } from "../../observe/log.ts";
 
 /** Milliseconds a broker has for an answer, and a connection to come about. */
 const REQUEST_TIMEOUT = 5_000;
 const CONNECT_TIMEOUT = 3_000;
+/** Milliseconds until others of its group take over what a node that died was reading. */
+const SESSION_TIMEOUT = 10_000;
+/** Milliseconds a broker keeps a question for new messages. It holds up the end of a node, and a group that changes. */
+const FETCH_WAIT = 1_000;
+/** The offset of a partition of which a group has read nothing. */
+const NO_PLACE = "-1";
 
 /** A message on its way to a topic. */
 export interface KafkaMessage {
@@ -31,22 +38,46 @@ export class KafkaClients {
   }
 
   #client(): Promise<Kafka> {
-    this.#kafka ??= import("kafkajs").then(
-      ({ Kafka }) =>
-        new Kafka({
-          clientId: "patchbay",
-          brokers: [...this.#brokers],
-          requestTimeout: REQUEST_TIMEOUT,
-          connectionTimeout: CONNECT_TIMEOUT,
-          // Whoever uses a client tries again himself, and says so in our own log.
-          retry: { retries: 0 },
-          logCreator: () => (entry) => {
-            this.#log.debug({ namespace: entry.namespace, text: entry.log.message }, "kafka");
-          },
-        }),
-    );
+    this.#kafka ??= this.#load();
     return this.#kafka;
   }
+
+  async #load(): Promise<Kafka> {
+    const [{ Kafka }, { default: RequestQueue }] = await Promise.all([
+      import("kafkajs"),
+      import("kafkajs/src/network/requestQueue/index.js"),
+    ]);
+    letRest(RequestQueue);
+    return new Kafka({
+      clientId: "patchbay",
+      brokers: [...this.#brokers],
+      requestTimeout: REQUEST_TIMEOUT,
+      connectionTimeout: CONNECT_TIMEOUT,
+      // Whoever uses a client tries again himself, and says so in our own log.
+      retry: { retries: 0 },
+      logCreator: () => (entry) => {
+        this.#log.debug({ namespace: entry.namespace, text: entry.log.message }, "kafka");
+      },
+    });
+  }
+}
+
+const RESTS = Symbol.for("patchbay: a queue that rests");
+
+/**
+ * kafkajs 2.2.4 looks after the waiting requests of every connection each millisecond, for as long as it lives, although
+ * none waits (tulios/kafkajs#1704); the negative delay it asks for makes the runtime print a warning (#1751). A request
+ * that has to wait sees to it that it is looked after, so otherwise nothing needs to be.
+ */
+function letRest({ prototype }: typeof RequestQueue): void {
+  if (RESTS in prototype) return;
+  const { scheduleCheckPendingRequests: schedule } = prototype;
+  Object.assign(prototype, {
+    [RESTS]: true,
+    scheduleCheckPendingRequests(this: RequestQueue) {
+      if (this.pending.length > 0) schedule.call(this);
+    },
+  });
 }
 
 /** Sends messages to one topic. */
@@ -121,10 +152,21 @@ export class KafkaConsumer {
     if (this.#consumer) return;
     const { group, topic, take, log } = this.#options;
     const kafka = await this.#client();
-    const consumer = kafka.consumer({ groupId: group, retry: { retries: 0 } });
+    // Others may join while it does, and then it must try again in its place. Having given up it must not come back by
+    // itself beside the one that takes its place: each more would make the group share its work anew.
+    const retry = { retries: 5, restartOnFailure: async () => false };
+    const consumer = kafka.consumer({
+      groupId: group,
+      sessionTimeout: SESSION_TIMEOUT,
+      maxWaitTimeInMs: FETCH_WAIT,
+      retry,
+    });
     this.#consumer = consumer;
     // It gives up when its broker does not answer; the next call begins anew.
     consumer.on(consumer.events.CRASH, () => this.#drop(consumer));
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload: { memberAssignment } }) =>
+      this.#notePlaces(consumer, kafka.admin(), memberAssignment[topic] ?? []),
+    );
     try {
       await consumer.connect();
       await consumer.subscribe({ topics: [topic], fromBeginning: false });
@@ -142,6 +184,28 @@ export class KafkaConsumer {
     const consumer = this.#consumer;
     this.#consumer = null;
     await consumer?.disconnect().catch(() => {});
+  }
+
+  /**
+   * Notes where the group stands in partitions of which it has read nothing. Kafka itself keeps no place there: whoever
+   * is given such a partition next would begin with what comes after that, and what came in between would be lost. Never
+   * rejects.
+   */
+  async #notePlaces(consumer: Consumer, admin: Admin, partitions: readonly number[]): Promise<void> {
+    const { group, topic, log } = this.#options;
+    try {
+      await admin.connect();
+      const ends = await admin.fetchTopicOffsets(topic);
+      const [places] = await admin.fetchOffsets({ groupId: group, topics: [topic] });
+      const isNoted = (partition: number) =>
+        places?.partitions.some((place) => place.partition === partition && place.offset !== NO_PLACE);
+      const open = ends.filter(({ partition }) => partitions.includes(partition) && !isNoted(partition));
+      await consumer.commitOffsets(open.map(({ partition, high }) => ({ topic, partition, offset: high })));
+    } catch (error) {
+      log.debug({ topic, error }, "places in a topic were not noted");
+    } finally {
+      await admin.disconnect().catch(() => {});
+    }
   }
 
   #drop(consumer: Consumer): void {

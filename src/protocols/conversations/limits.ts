@@ -40,7 +40,7 @@ export class Limits {
 
 /** Counts one more in a window of a minute; how many it holds now. */
 export function countInMinute(window: Window, clock: Clock): number {
-  const now = clock.now();
+  const now = clock.elapsed();
   if (now - window.since >= MINUTE) {
     window.since = now;
     window.count = 0;

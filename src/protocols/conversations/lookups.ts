@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { Clock } from "../../clock.ts";
 import type { Log } from "../../observe/log.ts";
 import type { BuyerInfo, CreateRoom, JsonObject, Profile } from "./messages.ts";
 
@@ -23,10 +24,12 @@ export interface LookupUrls {
 /** What other services know of people and shops. None of its methods rejects: a look-up that fails finds nothing. */
 export class Lookups {
   readonly #urls: LookupUrls;
+  readonly #clock: Clock;
   readonly #log: Log;
 
-  constructor(urls: LookupUrls, log: Log) {
+  constructor(urls: LookupUrls, { clock, log }: { clock: Clock; log: Log }) {
     this.#urls = urls;
+    this.#clock = clock;
     this.#log = log;
   }
 
@@ -54,9 +57,11 @@ export class Lookups {
     id: string,
     schema: Schema,
   ): Promise<v.InferOutput<Schema> | undefined> {
+    const late = new AbortController();
+    const cancel = this.#clock.after(PATIENCE, () => late.abort(new DOMException("no answer", "TimeoutError")));
     try {
       const url = template.replaceAll("{id}", encodeURIComponent(id));
-      const response = await fetch(url, { signal: AbortSignal.timeout(PATIENCE) });
+      const response = await fetch(url, { signal: late.signal });
       if (!response.ok) throw new Error(`answered ${response.status}`);
       const answer = await response.text();
       if (answer.length > MAX_ANSWER) throw new Error("answered too much");
@@ -67,6 +72,8 @@ export class Lookups {
     } catch (error) {
       this.#log.warn({ error: error instanceof Error ? error.name : "", id }, "look-up failed");
       return undefined;
+    } finally {
+      cancel();
     }
   }
 }

@@ -1,8 +1,7 @@
 import * as v from "valibot";
 import type { Route } from "../../http/routes.ts";
-import { errors } from "./errors.ts";
 import type { History, Page } from "./history.ts";
-import { fields, Opaque, OptionalMoment, PageLimit, type Requests, seatOf, type Visit } from "./requests.ts";
+import { checkUser, fields, Opaque, OptionalMoment, PageLimit, type Requests, seatOf, type Visit } from "./requests.ts";
 import { roomName, type Side } from "./room-name.ts";
 
 const DEFAULT_LIMIT = 15;
@@ -59,7 +58,7 @@ export function messageRoutes({ requests, history }: { requests: Requests; histo
 /** The reader's side; null for what is no room id, which has no messages (V-3.38). */
 function readerSide(visit: Visit, roomId: string): Side | null {
   if (roomName(roomId)) return seatOf(visit, roomId).side;
-  if (visit.query.user_id && visit.query.user_id !== visit.user.id) throw errors.fault("FORBIDDEN");
+  checkUser(visit);
   return null;
 }
 

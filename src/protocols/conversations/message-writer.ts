@@ -22,8 +22,6 @@ export type Written =
 
 /** Messages of one transaction at most; more make everybody in it wait longer than they save. */
 const MAX_ROWS = 500;
-/** Milliseconds a message waits for company when nothing is being written. */
-const MAX_WAIT = 1;
 /** Messages that may wait; beyond it senders are told to try again. */
 const MAX_QUEUED = 20_000;
 
@@ -46,7 +44,6 @@ export class MessageWriter {
     this.write = gather<Draft, Written>({
       write: (drafts) => this.#writeAll(drafts),
       maxRows: MAX_ROWS,
-      maxWait: MAX_WAIT,
       maxQueued: MAX_QUEUED,
     });
   }

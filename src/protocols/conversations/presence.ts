@@ -2,25 +2,31 @@ import { type Backplane, BackplaneUnavailable } from "../../backplane/backplane.
 import type { Clock } from "../../clock.ts";
 import type { Log } from "../../observe/log.ts";
 
-/** All admitted sockets of all nodes, by user. */
-const SET = "conversations:sockets";
-/** Timers of users whose last socket has gone, while they may still come back unnoticed (V-6.11). */
+/** All sockets of the chat of all nodes, by user. */
+const CHAT = "conversations:sockets";
+/** Those of the auction namespaces, which show nobody online. */
+const AUCTIONS = "conversations:listeners";
+/** Timers of users whose last socket has gone, while they may still come back unnoticed (V-6.10, V-6.11). */
 const GONE = "conversations:gone";
-/** Users asked about at a time. */
-const BATCH = 500;
+/** Milliseconds after which the backplane gives up a node that has fallen silent, whatever a protocol would like. */
+const GIVEN_UP_AFTER = 5_000;
 
-/** Who is online, counted by socket over all nodes (V-6.10). */
+/**
+ * Who is online, counted by socket over all nodes (V-6.10). Somebody whose last socket has gone counts as online for as
+ * long as he may come back unnoticed, so that what is asked here says the same as what was announced.
+ */
 export class Presence {
   readonly #backplane: Backplane;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #options: { readonly limit: number; readonly grace: number };
+  readonly #options: { readonly limit: number; readonly grace: number; readonly lease: number };
   /** Sockets of this node, by user: all that is known while the backplane is away. */
   readonly #local: Map<string, number>;
 
+  /** @param options sockets a user may have; `grace` and `lease` in ms (V-9.10) */
   constructor(
     parts: { backplane: Backplane; clock: Clock; log: Log },
-    options: { limit: number; grace: number },
+    options: { limit: number; grace: number; lease: number },
     local: Map<string, number>,
   ) {
     this.#backplane = parts.backplane;
@@ -33,45 +39,53 @@ export class Presence {
   /** Adds a socket: null when the user has as many as he may, else whether he has just come online. */
   async enter(user: string, connection: string): Promise<{ first: boolean } | null> {
     const { limit } = this.#options;
-    const { admitted, first } = await this.#backplane.presence.join(SET, user, connection, { limit });
+    const { admitted, first } = await this.#backplane.presence.join(CHAT, user, connection, { limit });
     if (!admitted) return null;
     this.#local.set(user, (this.#local.get(user) ?? 0) + 1);
     return { first: first && !(await this.#cameBack(user)) };
   }
 
-  /** Takes a socket out. `last` is called, now or after the grace, when the user has gone by that. */
+  /** Takes a socket out. `last` is called when the user has gone by that; after the grace, whom `onGone` was given. */
   async leave(user: string, connection: string, last: (user: string) => void): Promise<void> {
     const left = (this.#local.get(user) ?? 1) - 1;
     if (left > 0) this.#local.set(user, left);
     else this.#local.delete(user);
-    const { last: wasLast } = await this.#backplane.presence.leave(SET, user, connection);
-    if (wasLast) await this.#gone(user, last);
+    // Begun while the socket still counts, so that nobody who asks in between hears that the user is offline.
+    const isAwaited = await this.#await(user, this.#options.grace);
+    const { last: wasLast } = await this.#backplane.presence.leave(CHAT, user, connection);
+    if (wasLast && !isAwaited) last(user);
+  }
+
+  /** Counts a socket that listens to auctions; false when the user has as many of them as he may (V-2.17). */
+  async listen(user: string, connection: string): Promise<boolean> {
+    const { limit } = this.#options;
+    return (await this.#backplane.presence.join(AUCTIONS, user, connection, { limit })).admitted;
+  }
+
+  /** Takes one that listens out of the count. */
+  async stopListening(user: string, connection: string): Promise<void> {
+    await this.#backplane.presence.leave(AUCTIONS, user, connection);
   }
 
   /** The users among these who are online. While the backplane is away, those with a socket on this node. */
   async online(users: Iterable<string>): Promise<Set<string>> {
     const asked = [...new Set(users)];
     try {
-      const online = new Set<string>();
-      for (let at = 0; at < asked.length; at += BATCH) {
-        const batch = asked.slice(at, at + BATCH);
-        const found = await Promise.all(batch.map((user) => this.#backplane.presence.list(SET, user)));
-        for (const [index, sockets] of found.entries()) if (sockets.length > 0) online.add(batch[index]!);
-      }
-      return online;
+      return await this.#among(asked);
     } catch (error) {
       if (!(error instanceof BackplaneUnavailable)) throw error;
       return new Set(asked.filter((user) => this.#local.has(user)));
     }
   }
 
-  /** Calls on one living node for each user who went with a node that died, or whose grace is over. */
+  /** Calls on one living node for each user who is not back after his grace, or after the lease of a node that died. */
   onGone(listener: (user: string) => void): () => void {
-    const stopLost = this.#backplane.presence.onLost((set, { member }, last) => {
-      if (set === SET && last) void this.#gone(member, listener);
+    const afterDeath = this.#options.lease - GIVEN_UP_AFTER + this.#options.grace;
+    const stopLost = this.#backplane.presence.onLost(async (set, { member }, last) => {
+      if (set === CHAT && last && !(await this.#await(member, afterDeath))) listener(member);
     });
     const stopTimers = this.#backplane.timers.handle(GONE, async (user) => {
-      if (!(await this.online([user])).has(user)) listener(user);
+      if (!(await this.#among([user])).has(user)) listener(user);
     });
     return () => {
       stopLost();
@@ -81,30 +95,36 @@ export class Presence {
 
   /** Calls for a user of this node whom the others took for gone, or did not know of. */
   onBack(listener: (user: string) => void): () => void {
-    return this.#backplane.presence.onRestored((set, { member }, first) => {
-      if (set === SET && first) listener(member);
+    return this.#backplane.presence.onRestored(async (set, { member }, first) => {
+      if (set === CHAT && first && !(await this.#cameBack(member))) listener(member);
     });
   }
 
-  async #gone(user: string, listener: (user: string) => void): Promise<void> {
-    const { grace } = this.#options;
-    if (grace === 0) return listener(user);
+  async #among(users: readonly string[]): Promise<Set<string>> {
+    const { presence, timers } = this.#backplane;
+    const [present, awaited] = await Promise.all([presence.among(CHAT, users), timers.pending(GONE, users)]);
+    return present.union(awaited);
+  }
+
+  /** Has a user count as online for a time, whatever becomes of his sockets; false when it cannot be. Never rejects. */
+  async #await(user: string, milliseconds: number): Promise<boolean> {
+    if (milliseconds === 0) return false;
     try {
-      await this.#backplane.timers.set(GONE, user, this.#clock.now() + grace, "");
+      await this.#backplane.timers.set(GONE, user, this.#clock.now() + milliseconds, "");
+      return true;
     } catch (error) {
-      this.#log.warn({ error }, "no grace while the backplane is away");
-      listener(user);
+      this.#log.warn({ error }, "nobody is awaited while the backplane is away");
+      return false;
     }
   }
 
-  /** True when nobody has been told yet that the user had gone. */
+  /** True when nobody has been told yet that the user had gone. Never rejects. */
   async #cameBack(user: string): Promise<boolean> {
-    if (this.#options.grace === 0) return false;
     try {
       return await this.#backplane.timers.cancel(GONE, user);
     } catch (error) {
-      if (error instanceof BackplaneUnavailable) return false;
-      throw error;
+      if (!(error instanceof BackplaneUnavailable)) this.#log.error({ error }, "a return was not noted");
+      return false;
     }
   }
 }

@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import type { Namespace } from "socket.io";
+import { previousSecret } from "../../accounts/previous-secret.ts";
 import { createVerifier } from "../../accounts/verifier.ts";
 import { trustedProxies } from "../../http/address.ts";
 import type { CorsPolicy } from "../../http/cors.ts";
+import type { Peer } from "../../socketio/endpoint.ts";
 import { type Core, defineProtocol, type Surface, type Task } from "../protocol.ts";
 import { Admission } from "./admission.ts";
 import { Auctions } from "./auctions.ts";
@@ -27,7 +29,7 @@ import { RoomList } from "./room-list.ts";
 import { RoomViews } from "./room-views.ts";
 import { Rooms } from "./rooms.ts";
 import { SeenMarks } from "./seen-marks.ts";
-import type { ChatPeer } from "./session.ts";
+import type { Admitted } from "./session.ts";
 import { type ConversationsSettings, checkSettings, conversationsSection } from "./settings.ts";
 
 /** Between two looks for tokens that ended. */
@@ -70,7 +72,7 @@ function build(core: Core<ConversationsSettings>): Surface {
 
   const counters = new Counters(core.metrics);
   const identity = identityOf(core);
-  const lookups = new Lookups({ user: settings.userLookupUrl, shop: settings.shopLookupUrl }, log);
+  const lookups = new Lookups({ user: settings.userLookupUrl, shop: settings.shopLookupUrl }, { clock, log });
   const rooms = new Rooms({ database, clock, lookups });
   const list = new RoomList(database);
   const history = new History(database);
@@ -79,7 +81,7 @@ function build(core: Core<ConversationsSettings>): Surface {
   const notices = core.keep("notices", () => new Notices());
   const presence = new Presence(
     { backplane, clock, log },
-    { limit: maxSockets, grace: settings.presenceGraceMs },
+    { limit: maxSockets, grace: settings.presenceGraceMs, lease: settings.presenceLeaseS },
     core.keep("local presence", () => new Map<string, number>()),
   );
   const companions = new Companions({ list, presence, notices, log });
@@ -92,12 +94,13 @@ function build(core: Core<ConversationsSettings>): Surface {
   const admission = new Admission(
     { identity, presence, counters, clock, log },
     { cors, linger: settings.refusedLingerS },
-    core.keep("peers", () => new Set<ChatPeer>()),
+    core.keep("peers", () => new Set<Peer<Admitted>>()),
   );
   const domain = new Conversations({ rooms, writer, seenMarks, companions, notices, counters });
 
   const auctions = new Auctions(
-    { admission, lookups, counters },
+    { admission, presence, lookups, counters },
+    { perSecond: settings.eventsPerSecond, burst: settings.eventsBurst },
     core.keep("auction namespaces", () => new Map<string, Namespace>()),
   );
   const kafka = kafkaOf(core, { auctions, counters });
@@ -177,11 +180,10 @@ function kafkaOf(
 }
 
 function identityOf({ settings, clock }: Core<ConversationsSettings>): Identity {
-  const { jwtSecretPrevious: secret, jwtSecretPreviousUntil: until } = settings;
   const verifier = createVerifier({
     clock,
     secret: settings.jwtSecret,
-    previous: secret !== undefined && until !== undefined ? { secret, until } : undefined,
+    previous: previousSecret(settings),
     jwksUrl: settings.jwksUrl,
     issuer: settings.jwtIssuer,
     audience: settings.jwtAudience,

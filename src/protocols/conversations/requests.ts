@@ -20,7 +20,7 @@ const optional = <const Schema extends v.GenericSchema<unknown, unknown>>(schema
     ]),
   );
 
-const Limit = v.pipe(v.string(), v.regex(/^\d{1,9}$/), v.transform(Number), v.minValue(1));
+const Limit = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1));
 const MAX_PAGE = 200;
 
 /** Rows asked for; more than a page are cut to one (V-3.35). */
@@ -48,8 +48,6 @@ export interface Visit {
   readonly context: RouteContext;
   /** The query, the first of repeated parameters (V-8.18). */
   readonly query: Readonly<Record<string, string>>;
-  /** Query and body together, for what may stand in either. */
-  readonly given: JsonObject;
   /** The JSON body, `{}` when there is none (V-3.1). */
   readonly body: JsonObject;
 }
@@ -87,7 +85,7 @@ export class Requests {
     for (const [name, value] of new URL(context.req.url).searchParams)
       if (!Object.hasOwn(query, name)) query[name] = value;
     const body = context.req.method === "GET" ? {} : await this.#body(context);
-    return { user, context, query, body, given: { ...query, ...body } };
+    return { user, context, query, body };
   }
 
   async #body(context: RouteContext): Promise<JsonObject> {
@@ -128,12 +126,26 @@ const Claimed = v.object({
   role: optional(Role),
 });
 
+/** What a request says of its sender, in its query and in its body. Throws `BAD_REQUEST`. */
+function claimsOf({ user, query, body }: Visit): { roles: Side[]; forSomebodyElse: boolean } {
+  const claims = [query, body].map((given) => fields(Claimed, given));
+  return {
+    roles: claims.flatMap(({ role }) => role ?? []),
+    forSomebodyElse: claims.some(({ user_id }) => user_id !== undefined && user_id !== user.id),
+  };
+}
+
+/** Throws `BAD_REQUEST` or `FORBIDDEN` for a request that names another user (V-3.2). */
+export function checkUser(visit: Visit): void {
+  if (claimsOf(visit).forSomebodyElse) throw errors.fault("FORBIDDEN");
+}
+
 /** The side in a list route (V-3.4). Throws `BAD_REQUEST` or `FORBIDDEN`. */
-export function listSide({ user, given }: Visit): Side {
-  const { user_id, role } = fields(Claimed, given);
-  if (user_id !== undefined && user_id !== user.id) throw errors.fault("FORBIDDEN");
-  const side = role ?? (user.sides.length === 1 ? user.sides[0]! : "SELLER");
-  if (!user.sides.includes(side)) throw errors.fault("FORBIDDEN");
+export function listSide(visit: Visit): Side {
+  const { sides } = visit.user;
+  const { roles, forSomebodyElse } = claimsOf(visit);
+  const side = roles[0] ?? (sides.length === 1 ? sides[0]! : "SELLER");
+  if (forSomebodyElse || !sides.includes(side)) throw errors.fault("FORBIDDEN");
   return side;
 }
 
@@ -141,18 +153,18 @@ export function listSide({ user, given }: Visit): Side {
  * The seat a request is about (V-3.2, V-3.3, V-3.5). Throws `BAD_REQUEST`, `ROLE_REQUIRED` where a role is needed,
  * `FORBIDDEN`, and `ROOM_NOT_FOUND` for a malformed id.
  */
-export function seatOf({ user, given }: Visit, id: string, options: { roleRequired?: boolean } = {}): Seat {
-  const { user_id, role } = fields(Claimed, given);
-  if (options.roleRequired && role === undefined) throw errors.fault("ROLE_REQUIRED");
-  if (user_id !== undefined && user_id !== user.id) throw errors.fault("FORBIDDEN");
+export function seatOf(visit: Visit, id: string, options: { roleRequired?: boolean } = {}): Seat {
+  const { roles, forSomebodyElse } = claimsOf(visit);
+  if (options.roleRequired && roles.length === 0) throw errors.fault("ROLE_REQUIRED");
+  if (forSomebodyElse) throw errors.fault("FORBIDDEN");
   const room = roomName(id);
   if (!room) throw errors.fault("ROOM_NOT_FOUND");
-  return { room, side: ownSide(user, room, role) };
+  return { room, side: ownSide(visit.user, room, roles) };
 }
 
-function ownSide(user: User, room: RoomName, role: Side | undefined): Side {
+function ownSide(user: User, room: RoomName, roles: readonly Side[]): Side {
   const side = sideOf(room, user.id);
   if (side === null || !user.sides.includes(side)) throw errors.fault("FORBIDDEN");
-  if (role !== undefined && role !== side) throw errors.fault("FORBIDDEN");
+  if (roles.some((role) => role !== side)) throw errors.fault("FORBIDDEN");
   return side;
 }

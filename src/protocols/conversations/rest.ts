@@ -29,7 +29,7 @@ export function rest(parts: RestParts): RestSurface {
       health(database),
       ...(parts.serveClient ? [clientBundle] : []),
     ],
-    territory: { path: "/v1/conversations", onUnknownPath: () => answer(errors.fault("NOT_FOUND")) },
+    unknown: { under: ["/v1/conversations"], answer: () => answer(errors.fault("NOT_FOUND")) },
     cors,
     onError: answer,
     onWrongMethod: () => answer(errors.fault("METHOD_NOT_ALLOWED")),

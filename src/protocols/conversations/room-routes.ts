@@ -3,7 +3,7 @@ import type { Route, RouteContext } from "../../http/routes.ts";
 import type { Companions } from "./companions.ts";
 import type { Conversations, Seat } from "./conversations.ts";
 import { errors, failure } from "./errors.ts";
-import { CreateRoom } from "./messages.ts";
+import { CreateRoom, MessageId } from "./messages.ts";
 import { fields, listSide, Opaque, type Requests, RoomLimit, seatOf, type Visit } from "./requests.ts";
 import type { RoomList } from "./room-list.ts";
 import { sideOf } from "./room-name.ts";
@@ -33,7 +33,7 @@ const ListQuery = v.object({
 });
 const Nothing = v.unknown();
 const Block = v.object({ block: v.boolean() });
-const Seen = v.object({ up_to: v.nullish(v.pipe(v.string(), v.nonEmpty(), v.maxLength(64))) });
+const Seen = v.object({ up_to: v.nullish(MessageId) });
 
 /** V-3.19 to V-3.28. */
 export function roomRoutes(parts: RoomRouteParts): Route[] {

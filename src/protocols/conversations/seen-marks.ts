@@ -49,17 +49,15 @@ export class SeenMarks {
   }
 
   /**
-   * Marks up to a message of the room, or else up to the newest to the reader (V-3.26). Throws `ROOM_NOT_FOUND`, and
+   * Marks up to a message of the room, or else up to the newest to the reader (V-3.26); where there is none to him, there
+   * is nothing to mark. Throws `ROOM_NOT_FOUND`, and
    * `BAD_REQUEST` for a message that is not in the room.
    */
   markTo(roomId: string, reader: Side, upTo: string | null): Promise<Marked> {
     return this.#orm.transaction(async (tx) => {
       const room = await held(tx, roomId);
-      if (upTo !== null) {
-        const at = await momentOf(tx, roomId, upTo);
-        if (!at) throw badRequest("up_to");
-        return this.#mark(tx, room, reader, { id: upTo, at });
-      }
+      const named = upTo === null ? undefined : await momentOf(tx, roomId, upTo);
+      if (upTo !== null && !named) throw badRequest("up_to");
       const [newest] = await tx
         .select({ id: messages.id, at: messages.createdAt })
         .from(messages)
@@ -67,7 +65,7 @@ export class SeenMarks {
         .orderBy(desc(messages.createdAt))
         .limit(1);
       if (!newest) return { room, id: null, at: null, unseen: stateOf(room, reader).unseen };
-      return this.#mark(tx, room, reader, newest);
+      return this.#mark(tx, room, reader, named ? { id: upTo, at: named } : newest);
     });
   }
 

@@ -1,3 +1,4 @@
+import { previousSecretFaults } from "../../accounts/previous-secret.ts";
 import type { Values } from "../../config/setting.ts";
 import {
   addresses,
@@ -47,6 +48,7 @@ export const conversationsSection = section("CONVERSATIONS", {
   messagesPerMinute: integer(120, "Messages a minute a user may send.", { min: 1 }),
   restPerMinute: integer(600, "Requests a minute of a user.", { min: 1 }),
   badEventsPerMinute: integer(60, "Refused events a minute after which a socket is put out.", { min: 1 }),
+  presenceLeaseS: seconds(15, "Seconds the people of a node that fell silent count as online.", { min: 5, max: 3600 }),
   presenceGraceMs: milliseconds(0, "Milliseconds after the last socket of a user until he counts as gone."),
   resendPresence: flag(false, "Send active_user_list after each GET /rooms."),
   userLookupUrl: text(null, "URL with {id} that answers with the JSON profile (name) of a user."),
@@ -70,14 +72,7 @@ export type ConversationsSettings = Values<typeof conversationsSection>;
 
 /** Faults that only show across several settings. */
 export function checkSettings(settings: ConversationsSettings) {
-  const faults: { setting: string; fault: string; remedy: string }[] = [];
-  if ((settings.jwtSecretPrevious === undefined) !== (settings.jwtSecretPreviousUntil === undefined)) {
-    faults.push({
-      setting: "CONVERSATIONS_JWT_SECRET_PREVIOUS",
-      fault: "and CONVERSATIONS_JWT_SECRET_PREVIOUS_UNTIL only work together",
-      remedy: "set both or neither",
-    });
-  }
+  const faults = previousSecretFaults("CONVERSATIONS", settings);
   if (settings.auth === "trusted-gateway" && settings.trustedProxies.length === 0) {
     faults.push({
       setting: "CONVERSATIONS_TRUSTED_PROXIES",

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { EVENTS } from "./client.ts";
+import { CLOSE, frameBytes, TEXT, WireClient } from "../../support/wire.ts";
+import { EVENTS, PATH } from "./client.ts";
 import { RawSocket } from "./raw.ts";
 import { draft, type Person, type Room, type Stage, Stages } from "./stage.ts";
 
@@ -22,9 +23,11 @@ beforeAll(async () => {
 afterAll(async () => {
   witness.send(`42${EVENTS},1["get_active_users"]`);
   const told: string[] = [];
-  for (let frame = await witness.next(); !frame?.startsWith("43"); frame = await witness.next())
-    told.push(String(frame));
+  for (let frame = await witness.next(); frame !== null && !frame.startsWith("43"); frame = await witness.next())
+    told.push(frame);
+  const isThere = witness.ws.readyState === WebSocket.OPEN;
   await stages.stop();
+  expect(isThere).toBe(true);
   const seen = told.filter((frame) => !frame.includes("active_user_list") && !frame.includes("user_status_change"));
   expect(seen).toEqual([]);
 });
@@ -115,7 +118,13 @@ for (const revision of [3, 4] as const) {
       for (const [field, change] of rows) await bad(field, "new_message", message(change));
       const wish = { type: "BS", buyer: room.buyer.id, seller: room.seller.id, shop_id: "", creator: room.buyer.id };
       await bad("type", "create_room", { ...wish, type: "SS" });
-      await bad("buyer_info", "create_room", { ...wish, buyer_info: { name: 7 } });
+      for (const field of ["name", "avatar", "phone_number", "email"]) {
+        for (const value of [7, true, {}, ["x"], "x".repeat(513)]) {
+          await bad("buyer_info", "create_room", { ...wish, buyer_info: { [field]: value } });
+        }
+      }
+      for (const buyer_info of ["Ann", 7, null, true]) await bad("buyer_info", "create_room", { ...wish, buyer_info });
+      for (const shop_id of [null, {}, 1.5, "x".repeat(65)]) await bad("shop_id", "create_room", { ...wish, shop_id });
       await bad("last_message_id", "seen_messages", { room_id: room.id, from: room.buyer.id, to: room.seller.id });
       await bad("user_role", "verify_user", { token: "x", user_id: room.buyer.id, user_role: "ADMIN" });
     });
@@ -128,7 +137,7 @@ for (const revision of [3, 4] as const) {
       await ended(1007, `4511-${EVENTS},["new_message",{"_placeholder":true,"num":0}]`);
     });
 
-    test("V-8.4 names of events", async () => {
+    test("V-4.23 V-8.4 names of events", async () => {
       for (const name of ["null", "{}", "[]", "true"]) await ended(1007, `42${EVENTS},[${name},{}]`);
       for (const name of ["connect", "disconnect", "disconnecting", "connect_error"])
         await ended(1007, `42${EVENTS},["${name}"]`);
@@ -144,7 +153,7 @@ for (const revision of [3, 4] as const) {
       }
     });
 
-    test("V-8.6 for somebody else, to somebody else, in rooms of others", async () => {
+    test("V-8.6 V-10.1 for somebody else, to somebody else, in rooms of others", async () => {
       const stranger = await stage.person();
       const rows = [
         { from: room.seller.id, to: room.buyer.id },
@@ -209,10 +218,30 @@ for (const revision of [3, 4] as const) {
       });
     });
 
+    test("V-8.12 a frame of invalid UTF-8, such as a lone surrogate in it", async () => {
+      const { id, token } = await stage.person();
+      const credentials = new URLSearchParams({ token, user_id: id, user_role: "BUYER" });
+      const event = (bytes: number[]) => {
+        const [before, after] = [`42${EVENTS},1["get_active_users","`, '"]'].map((text) => Buffer.from(text));
+        return frameBytes(TEXT, Buffer.concat([before!, Buffer.from(bytes), after!]));
+      };
+      const bad = [[0xff], [0xc3, 0x28], [0xed, 0xa0, 0x80]];
+      for (const bytes of bad) {
+        const url = `${stage.url}${PATH}?EIO=${revision}&transport=websocket&${credentials}`;
+        const client = await WireClient.open(url, { polite: true });
+        client.send(`40${EVENTS},`);
+        client.write(event([0xc3, 0xa9]));
+        for (let frame = await client.next(); !frame?.text.startsWith("43"); frame = await client.next())
+          expect(frame?.opcode).toBe(TEXT);
+        client.write(event(bytes));
+        expect(await client.rest()).toMatchObject([{ opcode: CLOSE, code: 1007 }]);
+      }
+    });
+
     test("V-8.15 a seen mark with a message of another room alone", async () => {
       const seen = { room_id: room.id, from: room.buyer.id, to: room.seller.id, last_message_id: "elsewhere" };
       await bad("last_message_id", "seen_messages", seen);
-      for (const last_message_created_at of ["soon", 1e18, {}, true]) {
+      for (const last_message_created_at of ["soon", 1e18, -8.64e15, "0000-01-01", {}, true]) {
         await bad("last_message_created_at", "seen_messages", { ...seen, last_message_created_at });
       }
     });
@@ -228,7 +257,7 @@ for (const revision of [3, 4] as const) {
       await ended(1009, `42${EVENTS},["new_message",${JSON.stringify(message({ content: "x".repeat(70_000) }))}]`);
     });
 
-    test("V-4.5 an error names the room and the message it is about", async () => {
+    test("V-4.5 V-5.11 an error names the room and the message it is about", async () => {
       const { told } = await refusals(raw, "new_message", message({ content: " ", client_message_id: "c7" }));
       expect(told).toEqual({
         event: "new_message",

@@ -12,16 +12,20 @@ export const EVENTS = "/v1/conversations/events";
 
 export type Role = "BUYER" | "SELLER";
 
+/** Of the stock client: 4 (Engine.IO 4) or 2 (Engine.IO 3). */
+export type Generation = 2 | 4;
+
 /** How a client connects. */
 export interface ClientOptions {
-  /** Generation of the stock client: 4 (Engine.IO 4) or 2 (Engine.IO 3). */
-  readonly generation?: 2 | 4;
+  readonly generation?: Generation;
   readonly role?: Role;
   readonly namespace?: string;
   /** Instead of token, user_id and user_role. */
   readonly credentials?: Record<string, unknown>;
   readonly headers?: Record<string, string>;
   readonly reconnection?: boolean;
+  /** Default: websocket alone. */
+  readonly transports?: readonly string[];
 }
 
 /** What both generations of the stock client have in common. */
@@ -107,11 +111,18 @@ export class Client {
 
 /** Connects a stock client the way existing clients do; takes its `connect` unless credentials are given. */
 export async function connectClient(url: string, person: Person, options: ClientOptions = {}): Promise<Client> {
-  const { generation = 2, role = "SELLER", namespace = EVENTS, headers, reconnection = false } = options;
+  const {
+    generation = 2,
+    role = "SELLER",
+    namespace = EVENTS,
+    headers,
+    reconnection = false,
+    transports = ["websocket"],
+  } = options;
   const credentials = options.credentials ?? { token: person.token, user_id: person.id, user_role: role };
   const common = {
     path: PATH,
-    transports: ["websocket"],
+    transports: [...transports],
     reconnection,
     forceNew: true,
     timeout: 20_000,

@@ -1,17 +1,16 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, onTestFinished, test } from "bun:test";
 import { randomInt } from "node:crypto";
-import { systemClock } from "../../../src/clock.ts";
+import postgres from "postgres";
 import { type FreshDatabase, freshDatabase, postgresUrl } from "../../support/postgres.ts";
 import { type GatewayProcess, startProcess } from "../../support/process.ts";
 import { startProxy, type TcpProxy } from "../../support/proxy.ts";
 import { freshPrefix, testRedis } from "../../support/redis.ts";
-import { EVENTS } from "./client.ts";
-import { RawSocket } from "./raw.ts";
-import { API, draft, type Json, type Person, pageIn, person, type Room, SECRET, type Stage, Stages } from "./stage.ts";
+import { API, type Json, type Person, pageIn, person, type Room, SECRET, type Stage, Stages } from "./stage.ts";
+import { listen, Talker, UNDER_WAY } from "./talker.ts";
 
 const KILLS = 20;
 const SENDERS = 8;
-/** Milliseconds a store is away. */
+/** Milliseconds a store is away at least. */
 const AWAY = 5_000;
 
 const redis = await testRedis();
@@ -46,64 +45,53 @@ async function call(url: string, as: Person, method: string, path: string, body?
   return { status: response.status, body: (await response.json()) as Json };
 }
 
+/** As {@link call}, again while the answer is to try again later: a store that is back may be felt to be away yet. */
+async function read(url: string, as: Person, path: string): Promise<Json> {
+  for (;;) {
+    const { status, body } = await call(url, as, "GET", path);
+    if (status !== 503) return body;
+    await Bun.sleep(50);
+  }
+}
+
 /** Every message of a room, read page by page. */
 async function historyOf(url: string, room: Room): Promise<string[]> {
   const contents: string[] = [];
   for (let from = ""; ; ) {
-    const { body } = await call(url, room.buyer, "GET", `/messages?room_id=${room.id}&limit=200&from=${from}`);
-    const page = pageIn(body);
+    const page = pageIn(await read(url, room.buyer, `/messages?room_id=${room.id}&limit=200&from=${from}`));
     contents.push(...page.data.map(({ content }) => content));
     if (!page.has_more) return contents;
     from = page.data.at(-1)!.created_at;
   }
 }
 
-/** Somebody who says the next thing as soon as the server has answered the last one. */
-class Talker {
-  readonly room: Room;
-  /** What came back to him as `new_message`. */
-  readonly echoed: string[] = [];
-  /** Codes of refusals. */
-  readonly refused: string[] = [];
-  #said = 0;
-  #socket: RawSocket | null = null;
-  #stopped = false;
-
-  constructor(room: Room) {
-    this.room = room;
-  }
-
-  async talk(url: string): Promise<void> {
-    const { id, token } = this.room.buyer;
-    this.#socket = await RawSocket.join(url, { token, user_id: id, user_role: "BUYER" });
-    this.#stopped = false;
-    this.#say();
-    for (let frame = await this.#socket.next(); frame !== null; frame = await this.#socket.next()) {
-      if (!frame.startsWith(`42${EVENTS},`)) continue;
-      const [event, payload] = JSON.parse(frame.slice(frame.indexOf("[")));
-      if (event === "new_message") this.echoed.push(payload.content);
-      else if (event === "error_message") this.refused.push(payload.code);
-      else continue;
-      if (this.#stopped) break;
-      // After a refusal not at once: what is away is not back in a moment.
-      if (event === "error_message") await Bun.sleep(50);
-      this.#say();
-    }
-  }
-
-  stop(): void {
-    this.#stopped = true;
-  }
-
-  #say(): void {
-    const message = draft(this.room, "buyer", `message ${this.#said++}`, { client_message_id: String(this.#said) });
-    this.#socket?.send(`42${EVENTS},${JSON.stringify(["new_message", message])}`);
+/** Everything said is in the history exactly once, and whatever else tells of it agrees. */
+async function checkHistory(url: string, database: string, talkers: readonly Talker[]): Promise<void> {
+  const sql = postgres(database, { max: 1 });
+  onTestFinished(() => sql.end());
+  for (const { room, said, echoed } of talkers) {
+    const stored = await historyOf(url, room);
+    expect(stored.toSorted()).toEqual(said.toSorted());
+    expect([...echoed].toSorted()).toEqual(said.toSorted());
+    expect((await read(url, room.seller, `/rooms/${room.id}`)).room).toMatchObject({
+      seller_unseen_messages: said.length,
+      seller_last_message: { content: stored[0] },
+    });
+    const told = await sql<{ id: string }[]>`
+      select payload->>'_id' as id from conversations.outbox where room_id = ${room.id} and type = 'message.created'`;
+    expect(new Set(told.map(({ id }) => id)).size).toBe(said.length);
+    expect(told).toHaveLength(said.length);
   }
 }
 
 describe.if(postgresUrl !== undefined)("a node that is killed", () => {
-  test(`V-4.13 V-6.12 kill -9 under load, ${KILLS} times: what was echoed is in the history exactly once`, async () => {
+  test(`V-4.13 V-4.17 V-6.12 V-10.2 kill -9 under load, ${KILLS} times: what was echoed is in the history exactly once, and so is what had to be repeated`, async () => {
     const database: FreshDatabase = await freshDatabase("postgres");
+    const nodes: GatewayProcess[] = [];
+    onTestFinished(async () => {
+      for (const each of nodes) await each.cleanUp();
+      await database.remove();
+    });
     const env = {
       PROTOCOLS: "conversations",
       DATABASE_URL: database.databaseUrl!,
@@ -112,107 +100,112 @@ describe.if(postgresUrl !== undefined)("a node that is killed", () => {
       ...unlimited,
     };
     const talkers = (await crowd()).map((people) => new Talker(roomOf(people)));
+    const heard: string[][] = talkers.map(() => []);
+    const start = async () => {
+      const started = await startProcess({ env });
+      nodes.push(started);
+      return started;
+    };
+    let node = await start();
+    for (const { room } of talkers) {
+      const people = { buyer: room.buyer.id, seller: room.seller.id, creator: room.buyer.id };
+      await call(node.url, room.buyer, "POST", "/rooms", { type: "BS", shop_id: "", ...people });
+    }
     for (let kill = 0; kill < KILLS; kill++) {
-      const node: GatewayProcess = await startProcess({ env });
-      if (kill === 0) {
-        for (const { room } of talkers) {
-          const wish = {
-            type: "BS",
-            buyer: room.buyer.id,
-            seller: room.seller.id,
-            shop_id: "",
-            creator: room.buyer.id,
-          };
-          await call(node.url, room.buyer, "POST", "/rooms", wish);
-        }
-      }
+      const listeners = await Promise.all(talkers.map(({ room }) => listen(node.url, room)));
+      const before = talkers.map(({ echoed }) => echoed.size);
       const talks = talkers.map((talker) => talker.talk(node.url));
-      const before = talkers[0]!.echoed.length;
-      while (talkers[0]!.echoed.length === before) await Bun.sleep(5);
-      await Bun.sleep(randomInt(60));
+      while (!talkers.every(({ echoed }, index) => echoed.size > before[index]!)) await Bun.sleep(1);
+      await Bun.sleep(randomInt(100));
       node.child.kill("SIGKILL");
-      await Promise.all(talks);
+      await Promise.all([...talks, ...listeners.map(({ over }) => over)]);
+      for (const [index, listener] of listeners.entries()) heard[index]!.push(...listener.heard);
       await node.cleanUp();
+      // Everything that anybody was told is there before anything is repeated.
+      node = await start();
+      for (const [index, { room, echoed }] of talkers.entries()) {
+        const stored = await historyOf(node.url, room);
+        expect(new Set(stored).size).toBe(stored.length);
+        expect([...echoed, ...heard[index]!].filter((content) => !stored.includes(content))).toEqual([]);
+      }
     }
-    const node = await startProcess({ env });
-    let echoes = 0;
-    for (const { room, echoed } of talkers) {
-      const stored = await historyOf(node.url, room);
-      expect(new Set(stored).size).toBe(stored.length);
-      const missing = echoed.filter((content) => !stored.includes(content));
-      expect(missing).toEqual([]);
-      echoes += echoed.length;
-    }
-    expect(echoes).toBeGreaterThan(KILLS * SENDERS);
-    await node.cleanUp();
-    await database.remove();
-  }, 120_000);
+    for (const talker of talkers) talker.stop();
+    await Promise.all(talkers.map((talker) => talker.talk(node.url)));
+    await checkHistory(node.url, database.databaseUrl!, talkers);
+  }, 600_000);
 });
 
-/** Lets people talk while something goes away for a while; afterwards everything echoed must be stored once. */
-async function talkWhile(stage: Stage, proxy: TcpProxy): Promise<Talker[]> {
+/**
+ * Lets people talk while something goes away for a while, and comes back; afterwards everything must be stored once. It
+ * stays away until everybody has met with some of what is to be expected meanwhile.
+ */
+async function talkWhile(
+  stage: Stage,
+  proxy: TcpProxy,
+  away: "cut" | "stall",
+  expected?: (talker: Talker) => number,
+): Promise<Talker[]> {
   const talkers: Talker[] = [];
   for (const people of await crowd()) talkers.push(new Talker(await stage.roomOf(people.buyer, people.seller)));
   const talks = talkers.map((talker) => talker.talk(stage.url));
-  const heard = (count: number) => talkers.every(({ echoed }) => echoed.length > count);
-  while (!heard(5)) await Bun.sleep(10);
-  proxy.cut();
-  const until = systemClock.now() + AWAY;
-  while (systemClock.now() < until) await Bun.sleep(50);
+  const more = async (than: number, count: (talker: Talker) => number) => {
+    const before = talkers.map(count);
+    while (!talkers.every((talker, index) => count(talker) > before[index]! + than)) await Bun.sleep(10);
+  };
+  await more(20, echoes);
+  proxy[away]();
+  await Promise.all([Bun.sleep(AWAY), expected && more(UNDER_WAY, expected)]);
   proxy.restore();
-  const counts = talkers.map(({ echoed }) => echoed.length);
-  while (!talkers.every(({ echoed }, index) => echoed.length > counts[index]! + 5)) await Bun.sleep(10);
+  await more(20, echoes);
   for (const talker of talkers) talker.stop();
   await Promise.all(talks);
-  for (const { room, echoed } of talkers) {
-    const stored = await historyOf(stage.url, room);
-    expect(new Set(stored).size).toBe(stored.length);
-    expect(echoed.filter((content) => !stored.includes(content))).toEqual([]);
-    // Nothing half done: the counter tells what is stored.
-    const { body } = await call(stage.url, room.seller, "GET", "/rooms/unseen?role=SELLER");
-    expect(body).toMatchObject({ unseen_messages: stored.length });
-  }
+  await checkHistory(stage.url, (await stages.database()).databaseUrl!, talkers);
   return talkers;
 }
+
+const echoes = ({ echoed }: Talker) => echoed.size;
+const refusals = ({ refused }: Talker) => refused.length;
 
 async function proxied(address: string): Promise<{ proxy: TcpProxy; url: string }> {
   const url = new URL(address);
   const proxy = await startProxy({ host: url.hostname, port: Number(url.port || 5432) });
+  onTestFinished(() => proxy.close());
   url.port = String(proxy.port);
   url.hostname = "127.0.0.1";
   return { proxy, url: url.href };
 }
 
 describe.if(postgresUrl !== undefined)("a store that is away for a while under load", () => {
-  test("V-3.18 V-4.13 Postgres: senders are told UNAVAILABLE, nobody sees what is not stored, all goes on after", async () => {
-    const { proxy, url } = await proxied((await stages.database()).databaseUrl!);
-    const stage = await stages.start({ env: { DATABASE_URL: url, ...unlimited } });
-    const talkers = await talkWhile(stage, proxy);
-    for (const { refused } of talkers) expect(new Set(refused)).toEqual(new Set(["UNAVAILABLE"]));
-    proxy.cut();
-    const [somebody] = await crowd();
-    expect(await call(stage.url, somebody!.buyer, "GET", "/rooms")).toEqual({
-      status: 503,
-      body: { status: false, code: "UNAVAILABLE", message: "Try again later" },
-    });
-    expect((await stage.call(null, "GET", "/healthz")).status).toBe(503);
-    proxy.restore();
-    await stage.stop();
-    await proxy.close();
-  }, 120_000);
-
-  test.if(redis.available)(
-    "V-6.13 Redis: sockets of the node go on, nothing is lost or stored twice",
-    async () => {
-      const prefix = freshPrefix(redis.url);
-      const { proxy, url } = await proxied(redis.url);
-      const stage = await stages.start({ env: { REDIS_URL: url, KEY_PREFIX: prefix.keyPrefix, ...unlimited } });
-      const talkers = await talkWhile(stage, proxy);
-      for (const { refused } of talkers) expect(refused).toEqual([]);
+  for (const away of ["cut", "stall"] as const) {
+    test(`V-3.18 V-4.13 Postgres (${away}): senders are told UNAVAILABLE, nobody sees what is not stored, all goes on after`, async () => {
+      const { proxy, url } = await proxied((await stages.database()).databaseUrl!);
+      const stage = await stages.start({ env: { DATABASE_URL: url, ...unlimited } });
+      // Statements that get no answer are given up after longer than that.
+      const talkers = await talkWhile(stage, proxy, away, away === "cut" ? refusals : undefined);
+      for (const { refused } of talkers) expect(refused.filter((code) => code !== "UNAVAILABLE")).toEqual([]);
+      proxy.cut();
+      const [somebody] = await crowd();
+      expect(await call(stage.url, somebody!.buyer, "GET", "/rooms")).toEqual({
+        status: 503,
+        body: { status: false, code: "UNAVAILABLE", message: "Try again later" },
+      });
+      expect((await stage.call(null, "GET", "/healthz")).status).toBe(503);
+      proxy.restore();
       await stage.stop();
-      await proxy.close();
-      await prefix.remove();
-    },
-    120_000,
-  );
+    }, 300_000);
+
+    test.if(redis.available)(
+      `V-6.13 Redis (${away}): sockets of the node go on, nothing is lost or stored twice`,
+      async () => {
+        const prefix = freshPrefix(redis.url);
+        const { proxy, url } = await proxied(redis.url);
+        const stage = await stages.start({ env: { REDIS_URL: url, KEY_PREFIX: prefix.keyPrefix, ...unlimited } });
+        onTestFinished(prefix.remove);
+        const talkers = await talkWhile(stage, proxy, away, echoes);
+        for (const { refused } of talkers) expect(refused).toEqual([]);
+        await stage.stop();
+      },
+      300_000,
+    );
+  }
 });

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ManualClock } from "../../support/clock.ts";
-import { type Client, EVENTS } from "./client.ts";
+import { EVENTS } from "./client.ts";
 import { RawSocket } from "./raw.ts";
-import { dig, draft, pageIn, type Room, type Stage, Stages } from "./stage.ts";
+import { dig, draft, pageIn, type Stage, Stages, T } from "./stage.ts";
 
 const stages = new Stages();
 let stage: Stage;
@@ -10,22 +10,6 @@ beforeAll(async () => {
   stage = await stages.start();
 });
 afterAll(() => stages.stop());
-
-const T = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-
-/** A room with both people connected, everything about their coming taken. */
-async function meeting(at: Stage = stage): Promise<{ room: Room; buyer: Client; seller: Client }> {
-  const room = await at.room();
-  const seller = await at.client({ person: room.seller });
-  await seller.until("active_user_list");
-  const buyer = await at.client({ person: room.buyer, role: "BUYER", generation: 4 });
-  await buyer.until("active_user_list");
-  await seller.until("user_status_change");
-  return { room, buyer, seller };
-}
-
-const unseenOf = async (at: Stage, room: Room) =>
-  (await at.call(room.seller, "GET", "/rooms/unseen?role=SELLER")).body.unseen_messages;
 
 describe("create_room", () => {
   test("V-4.9 V-5.3 is told to all sockets of the creator, and no others", async () => {
@@ -71,9 +55,21 @@ describe("create_room", () => {
   });
 });
 
+describe("what the browser test page sends (V-11.8)", () => {
+  test("V-4.9 create_room without a shop, but with buyer_info", async () => {
+    const [seller, buyer] = [await stage.person(), await stage.client({ role: "BUYER" })];
+    const { id } = buyer.person;
+    await buyer.rest();
+    const wish = { type: "BS", creator: id, buyer: id, seller: seller.id, buyer_info: { name: "Ann" } };
+    buyer.emit("create_room", wish);
+    const made = { ...wish, _id: `${id}.${seller.id}`, room_id: `${id}.${seller.id}`, shop_id: "" };
+    expect(await buyer.next()).toEqual(["create_room", made]);
+  });
+});
+
 describe("new_message", () => {
   test("V-5.1 V-5.2 V-5.4 reaches every socket of both once, the echo before the acknowledgement", async () => {
-    const { room, buyer, seller } = await meeting();
+    const { room, buyer, seller } = await stage.meeting();
     const second = await stage.client({ person: room.seller, role: "BUYER" });
     for (const client of [second, seller, buyer]) await client.rest();
     const raw = await RawSocket.join(stage.url, {
@@ -99,7 +95,7 @@ describe("new_message", () => {
   });
 
   test("V-4.3 V-4.14 V-5.16 messages of one sender arrive in order, created_at rising by the millisecond at least", async () => {
-    const { room, buyer, seller } = await meeting();
+    const { room, buyer, seller } = await stage.meeting();
     for (let i = 0; i < 50; i++) {
       buyer.emit("new_message", draft(room, "buyer", String(i)));
       seller.emit("new_message", draft(room, "seller", `s${i}`));
@@ -118,7 +114,7 @@ describe("new_message", () => {
   test("V-4.17 a repeated client_message_id is the same message within the window, and only with the same content", async () => {
     const clock = new ManualClock(Date.now());
     const at = await stages.start({ clock });
-    const { room, buyer, seller } = await meeting(at);
+    const { room, buyer, seller } = await at.meeting();
     const again = draft(room, "buyer", "once", { client_message_id: "c1" });
     const first = await buyer.ask("new_message", again);
     expect(first).toEqual({ status: true, message: { ...again, _id: expect.any(String), created_at: T } });
@@ -128,7 +124,7 @@ describe("new_message", () => {
       ["new_message", first.message],
     ]);
     expect(await seller.rest()).toEqual([["new_message", first.message]]);
-    expect(await unseenOf(at, room)).toBe(1);
+    expect(await at.unseenOf(room)).toBe(1);
     expect(await buyer.ask("new_message", { ...again, content: "other" })).not.toHaveProperty("duplicate");
     expect(
       await seller.ask("new_message", draft(room, "seller", "once", { client_message_id: "c1" })),
@@ -137,12 +133,12 @@ describe("new_message", () => {
     clock.advance(301_000);
     const back = await at.client({ person: room.buyer, role: "BUYER" });
     expect(await back.ask("new_message", again)).not.toHaveProperty("duplicate");
-    expect(await unseenOf(at, room)).toBe(3);
+    expect(await at.unseenOf(room)).toBe(3);
   });
 
   test("V-4.18 equal requests that race give one row", async () => {
     const there = await stages.start();
-    const { room, buyer } = await meeting();
+    const { room, buyer } = await stage.meeting();
     const other = await there.client({ person: room.buyer, role: "BUYER" });
     for (let i = 0; i < 10; i++) {
       const same = draft(room, "buyer", "race", { client_message_id: `race ${i}` });
@@ -150,11 +146,11 @@ describe("new_message", () => {
       expect(dig(answers, 0, "message", "_id")).toEqual(dig(answers, 1, "message", "_id"));
       expect(answers.filter((answer) => answer.duplicate === true)).toHaveLength(1);
     }
-    expect(await unseenOf(stage, room)).toBe(10);
+    expect(await stage.unseenOf(room)).toBe(10);
   });
 
   test("V-4.16 V-6.6 V-6.8 a deleted room takes messages, which bring it back", async () => {
-    const { room, buyer, seller } = await meeting();
+    const { room, buyer, seller } = await stage.meeting();
     await buyer.ask("new_message", draft(room, "buyer", "before"));
     for (const person of [room.buyer, room.seller]) await stage.call(person, "DELETE", `/rooms/${room.id}`);
     expect(dig((await stage.call(room.seller, "GET", "/rooms")).body, "rooms")).toEqual([]);
@@ -167,9 +163,67 @@ describe("new_message", () => {
   });
 });
 
+describe("what an event may hold", () => {
+  test("V-4.1 V-4.2 V-4.10 numbers as ids, keys nobody knows, texts as they are", async () => {
+    const { room, buyer, seller } = await stage.meeting();
+    const content = "  <b>&amp;</b>\t\u200b\n ";
+    const wish = draft(room, "buyer", content, {
+      from: Number(room.buyer.id),
+      to: Number(room.seller.id),
+      more: { x: 1 },
+    });
+    const { message } = await buyer.ask("new_message", wish);
+    expect(message).toEqual({ ...draft(room, "buyer", content), _id: expect.any(String), created_at: T });
+    expect(await seller.next()).toEqual(["new_message", message]);
+  });
+
+  test("V-4.15 contents up to their lengths, counted in characters", async () => {
+    const at = await stages.start({ env: { CONVERSATIONS_MAX_CONTENT_CHARS: "10" } });
+    const { room, buyer } = await at.meeting();
+    const address = (length: number) => `https://x.example/${"y".repeat(length - 18)}`;
+    for (const [type, fits, tooLong] of [
+      ["TEXT", "x".repeat(10), "x".repeat(11)],
+      ["TEXT", "😀".repeat(10), "😀".repeat(11)],
+      ["EMOJI", "x".repeat(200), "x".repeat(201)],
+      ["IMAGE", address(2048), address(2049)],
+      ["IMAGE", "http://x.example/y.png", "https://"],
+    ] as const) {
+      const send = (content: string) => buyer.ask("new_message", draft(room, "buyer", content, { type }));
+      expect(await send(fits)).toMatchObject({ status: true, message: { type, content: fits } });
+      expect(await send(tooLong)).toEqual({ status: false, code: "BAD_REQUEST", message: "Invalid content" });
+    }
+  });
+
+  test("V-4.7 V-2.4 the side is that of the room: the socket's role does not limit it, that of the token does", async () => {
+    const room = await stage.room();
+    const asSeller = await stage.client({ person: room.buyer, role: "SELLER" });
+    expect(await asSeller.ask("new_message", draft(room, "buyer", "x"))).toMatchObject({ status: true });
+    const sellerOnly = await stage.person(room.buyer.id, { role: "SELLER" });
+    const limited = await stage.client({ person: sellerOnly, role: "SELLER" });
+    const forbidden = { status: false, code: "FORBIDDEN", message: "Forbidden" };
+    expect(await limited.ask("new_message", draft(room, "buyer", "x"))).toEqual(forbidden);
+  });
+
+  test("V-4.8 of several faults the first in this order is told: rate, payload, person, room, block", async () => {
+    const env = { CONVERSATIONS_MESSAGES_PER_MINUTE: "5" };
+    const at = await stages.start({ env, clock: new ManualClock(Date.now()) });
+    const { room, buyer } = await at.meeting();
+    await at.call(room.seller, "POST", `/rooms/${room.id}/block`, { role: "SELLER", block: true });
+    const elsewhere = { room_id: `${room.buyer.id}.nobody` };
+    const code = async (change: Record<string, unknown>) =>
+      (await buyer.ask("new_message", draft(room, "buyer", "x", change))).code;
+    expect(await code({ ...elsewhere, content: " " })).toBe("BAD_REQUEST");
+    expect(await code(elsewhere)).toBe("FORBIDDEN");
+    expect(await code({ ...elsewhere, to: "nobody" })).toBe("ROOM_NOT_FOUND");
+    expect(await code({ client_message_id: "c" })).toBe("BLOCKED");
+    expect(await code({})).toBe("BLOCKED");
+    expect(await code({ content: " " })).toBe("RATE_LIMITED");
+  });
+});
+
 describe("typing", () => {
   test("V-5.5 reaches the other sockets of both, never the emitting one", async () => {
-    const { room, buyer, seller } = await meeting();
+    const { room, buyer, seller } = await stage.meeting();
     const second = await stage.client({ person: room.buyer, role: "BUYER" });
     await second.rest();
     const payload = { room_id: room.id, from: room.buyer.id, to: room.seller.id };
@@ -200,163 +254,9 @@ describe("typing", () => {
   });
 });
 
-describe("seen_messages", () => {
-  test("V-4.12 V-4.19 V-5.6 marks up to the bound, counts the rest, tells the peer alone", async () => {
-    const { room, buyer, seller } = await meeting();
-    const sent: { _id: string; created_at: string }[] = [];
-    for (const text of ["a", "b", "c"]) {
-      const { message } = await buyer.ask<{ message: (typeof sent)[0] }>("new_message", draft(room, "buyer", text));
-      sent.push(message);
-    }
-    const base = { room_id: room.id, from: room.seller.id, to: room.buyer.id };
-    const byId = { ...base, last_message_id: sent[1]!._id };
-    expect(await seller.ask("seen_messages", byId)).toEqual({ status: true, unseen: 1 });
-    expect(await buyer.until("seen_messages")).toEqual({ ...byId, last_message_created_at: sent[1]!.created_at });
-    // V-8.15: a message of another room is nothing; the time counts.
-    const byTime = { ...base, last_message_id: "elsewhere", last_message_created_at: sent[0]!.created_at };
-    expect(await seller.ask("seen_messages", byTime)).toEqual({ status: true, unseen: 1 });
-    expect(await buyer.until("seen_messages")).toEqual({ ...byTime, last_message_id: null });
-    // V-8.14: a time to come is cut to the newest message.
-    const future = { ...base, last_message_created_at: Date.now() + 1e9 };
-    expect(await seller.ask("seen_messages", future)).toEqual({ status: true, unseen: 0 });
-    expect(await buyer.until("seen_messages")).toMatchObject({ last_message_created_at: sent[2]!.created_at });
-    expect((await seller.rest()).filter(([event]) => event === "seen_messages")).toEqual([]);
-    await buyer.ask("new_message", draft(room, "buyer", "d"));
-    expect(await unseenOf(stage, room)).toBe(1);
-  });
-
-  test("V-3.26 by REST: up to a message, or to the newest; nothing is told where there is none", async () => {
-    const { room, buyer } = await meeting();
-    const seen = (body: object) =>
-      stage.call(room.seller, "PUT", `/rooms/${room.id}/seen`, { role: "SELLER", ...body });
-    expect((await seen({})).body).toMatchObject({ status: true, room: { seller_unseen_messages: 0 } });
-    expect(await buyer.rest()).toEqual([]);
-    const { message } = await buyer.ask<{ message: { _id: string; created_at: string } }>(
-      "new_message",
-      draft(room, "buyer", "a"),
-    );
-    await buyer.ask("new_message", draft(room, "buyer", "b"));
-    expect((await seen({ up_to: message._id })).body).toMatchObject({ room: { seller_unseen_messages: 1 } });
-    expect(await buyer.until("seen_messages")).toEqual({
-      room_id: room.id,
-      from: room.seller.id,
-      to: room.buyer.id,
-      last_message_id: message._id,
-      last_message_created_at: message.created_at,
-    });
-    expect((await seen({ up_to: "elsewhere" })).body).toEqual({
-      status: false,
-      code: "BAD_REQUEST",
-      message: "Invalid up_to",
-    });
-    expect((await seen({})).body).toMatchObject({ room: { seller_unseen_messages: 0 } });
-  });
-});
-
-describe("presence", () => {
-  test("V-5.13 a second socket, or the loss of one of two, is no news; V-5.15 the news comes before the list", async () => {
-    const { room, buyer, seller } = await meeting();
-    const second = await stage.client({ person: room.seller });
-    expect(await second.next()).toEqual([
-      "active_user_list",
-      { user_id: room.seller.id, user_role: "SELLER", rooms: [{ room_id: room.id, status: true }] },
-    ]);
-    second.drop();
-    await seller.until("active_user_list");
-    expect(await buyer.rest()).toEqual([]);
-    seller.drop();
-    const news = { user_id: room.seller.id, user_role: "SELLER", room_id: room.id };
-    expect(await buyer.next()).toEqual(["user_status_change", { ...news, status: false }]);
-    const back = await stage.client({ person: room.seller });
-    await back.until("active_user_list");
-    expect(await buyer.rest()).toEqual([["user_status_change", { ...news, status: true }]]);
-  });
-
-  test("V-5.8 V-4.21 somebody without rooms gets no list, but an empty one when he asks", async () => {
-    const client = await stage.client({ role: "BUYER" });
-    expect(await client.rest()).toEqual([]);
-    expect(await client.ask("get_active_users")).toEqual({ status: true });
-    expect(await client.next()).toEqual([
-      "active_user_list",
-      { user_id: client.person.id, user_role: "BUYER", rooms: [] },
-    ]);
-  });
-
-  test("V-6.11 with a grace, a socket that is soon back causes no event", async () => {
-    const clock = new ManualClock(Date.now());
-    const at = await stages.start({ clock, env: { CONVERSATIONS_PRESENCE_GRACE_MS: "3000" } });
-    const { room, buyer, seller } = await meeting(at);
-    seller.close();
-    const gone = async () => {
-      const { body } = await at.call(room.buyer, "GET", `/rooms/${room.id}`);
-      return dig(body, "room", "online") === false;
-    };
-    while (!(await gone())) await Bun.sleep(5);
-    clock.advance(2_000);
-    const back = await at.client({ person: room.seller });
-    await back.until("active_user_list");
-    clock.advance(5_000);
-    expect(await buyer.rest()).toEqual([]);
-    back.close();
-    while (!(await gone())) await Bun.sleep(5);
-    // The time to wait begins when the leaving is noted, a moment after it shows.
-    while (buyer.told.at(-1)?.[0] !== "user_status_change" || !JSON.stringify(buyer.told.at(-1)).includes("false")) {
-      clock.advance(100);
-      await Bun.sleep(5);
-    }
-  });
-
-  test("V-10.7 with RESEND_PRESENCE each list of rooms is followed by a list of active users", async () => {
-    const at = await stages.start({ env: { CONVERSATIONS_RESEND_PRESENCE: "true" } });
-    const { room, buyer } = await meeting(at);
-    await at.call(room.buyer, "GET", "/rooms?role=BUYER");
-    expect(await buyer.until("active_user_list")).toMatchObject({ rooms: [{ room_id: room.id, status: true }] });
-  });
-});
-
-describe("limits", () => {
-  test("V-8.16 V-4.4 V-4.5 events over the rate are dropped and told", async () => {
-    const at = await stages.start({ env: { CONVERSATIONS_EVENTS_BURST: "2", CONVERSATIONS_EVENTS_PER_SECOND: "1" } });
-    const { room, buyer } = await meeting(at);
-    const typing = { room_id: room.id, from: room.buyer.id, to: room.seller.id };
-    const limited = { code: "RATE_LIMITED", message: "Too many requests", retry_after_ms: expect.any(Number) };
-    const answers = [1, 2, 3].map(() => buyer.ask("typing", typing));
-    expect((await Promise.all(answers)).at(-1)).toEqual({ status: false, ...limited });
-    for (let i = 0; i < 5; i++) buyer.emit("typing", typing);
-    expect(await buyer.until("error_message")).toEqual({ event: "typing", ...limited });
-  });
-
-  test("V-8.16 messages of a user over all his sockets", async () => {
-    const at = await stages.start({ env: { CONVERSATIONS_MESSAGES_PER_MINUTE: "2" } });
-    const { room, buyer } = await meeting(at);
-    const second = await at.client({ person: room.buyer, role: "BUYER" });
-    const send = (client: Client, text: string) => client.ask("new_message", draft(room, "buyer", text));
-    expect(await send(buyer, "1")).toMatchObject({ status: true });
-    expect(await send(second, "2")).toMatchObject({ status: true });
-    expect(await send(second, "3")).toMatchObject({ status: false, code: "RATE_LIMITED" });
-    expect(await unseenOf(at, room)).toBe(2);
-  });
-
-  test("V-7.11 who goes on regardless is dropped and may come back, V-7.12 who sends nothing but nonsense is put out", async () => {
-    const at = await stages.start({
-      env: { CONVERSATIONS_EVENTS_BURST: "100", CONVERSATIONS_BAD_EVENTS_PER_MINUTE: "5" },
-    });
-    const { id, token } = await at.person();
-    const credentials = { token, user_id: id, user_role: "SELLER" };
-    const fast = await RawSocket.join(at.url, credentials);
-    for (let i = 0; i < 400; i++) fast.send(`42${EVENTS},["get_active_users"]`);
-    expect(await fast.closed).toBe(4429);
-    expect(fast.frames).not.toContain(`41${EVENTS},`);
-    const wrong = await RawSocket.join(at.url, credentials);
-    for (let i = 0; i < 6; i++) wrong.send(`42${EVENTS},["nonsense"]`);
-    expect(await wrong.closed).toBe(4509);
-    expect(wrong.frames.at(-1)).toBe(`41${EVENTS},`);
-  });
-});
-
 describe("block", () => {
-  test("V-6.9 V-3.28 one holder; messages and typing of both are refused, the rest goes on", async () => {
-    const { room, buyer, seller } = await meeting();
+  test("V-6.9 V-3.14 V-3.28 one holder; messages and typing of both are refused, the rest goes on", async () => {
+    const { room, buyer, seller } = await stage.meeting();
     const block = (as: "buyer" | "seller", block: boolean) =>
       stage.call(room[as], "POST", `/rooms/${room.id}/block`, { block, role: as.toUpperCase() });
     expect((await block("seller", false)).body).toMatchObject({ status: true });

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { freshPrefix, testRedis } from "../../support/redis.ts";
 import type { Client } from "./client.ts";
-import { dig, draft, pageIn, type Room, type Stage, Stages } from "./stage.ts";
+import { dig, draft, pageIn, type Room, type Stage, Stages, T } from "./stage.ts";
 
 const redis = await testRedis();
 const prefix = redis.available ? freshPrefix(redis.url) : null;
@@ -11,7 +11,6 @@ afterAll(async () => {
   await prefix?.remove();
 });
 
-const T = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 const ID = expect.stringMatching(/^.{1,36}$/);
 
 /** A room as its seller gets it, with what differs. */
@@ -162,7 +161,7 @@ async function day(here: Stage, there: Stage): Promise<void> {
 }
 
 describe("an unmodified Socket.IO 2.3 client (V-11.1)", () => {
-  test("V-11.2 V-11.4 V-11.6 V-11.7 gets the exact shapes on one node", async () => {
+  test("V-3.19 to V-3.21 V-3.40 V-3.44 V-4.1 V-5.7 V-5.9 V-5.14 V-11.2 to V-11.4 V-11.6 to V-11.9 gets the exact shapes on one node", async () => {
     const stage = await stages.start();
     await day(stage, stage);
   });

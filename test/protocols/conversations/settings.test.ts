@@ -3,7 +3,7 @@ import { variable } from "../../../src/config/setting.ts";
 import { conversations } from "../../../src/protocols/conversations/protocol.ts";
 import { type ConversationsSettings, checkSettings } from "../../../src/protocols/conversations/settings.ts";
 
-test("section 9: every setting of the table has its default", () => {
+test("V-9.1 to V-9.14 every setting of the table has its default", () => {
   const defaults = Object.fromEntries(
     Object.entries(conversations.settings.settings).map(([key, setting]) => [
       variable("CONVERSATIONS", key).slice("CONVERSATIONS_".length),
@@ -38,6 +38,7 @@ test("section 9: every setting of the table has its default", () => {
     MESSAGES_PER_MINUTE: "120",
     REST_PER_MINUTE: "600",
     BAD_EVENTS_PER_MINUTE: "60",
+    PRESENCE_LEASE_S: "15",
     PRESENCE_GRACE_MS: "0",
     RESEND_PRESENCE: "off",
     USER_LOOKUP_URL: null,

@@ -1,16 +1,16 @@
-import { setDefaultTimeout } from "bun:test";
+import { expect, setDefaultTimeout } from "bun:test";
 import { randomInt } from "node:crypto";
 import * as v from "valibot";
 import { signToken } from "../../../src/accounts/sign.ts";
 import { type Clock, systemClock } from "../../../src/clock.ts";
 import { conversations } from "../../../src/protocols/conversations/protocol.ts";
-import { ManualClock } from "../../support/clock.ts";
-import { startGateway, type TestGateway } from "../../support/gateway.ts";
-import { type FreshDatabase, freshDatabase, postgresUrl } from "../../support/postgres.ts";
-import { type Client, type ClientOptions, connectClient, type Role } from "./client.ts";
+import type { ManualClock } from "../../support/clock.ts";
+import type { TestGateway } from "../../support/gateway.ts";
+import { StageSet } from "../../support/stages.ts";
+import { type Client, type ClientOptions, connectClient, type Generation, type Role } from "./client.ts";
 
 // Noise on a busy machine must not fail a test.
-setDefaultTimeout(60_000);
+setDefaultTimeout(180_000);
 
 export const SECRET = "a secret for the tests of conversations";
 export const API = "/v1/conversations";
@@ -20,6 +20,9 @@ export interface Person {
   readonly id: string;
   readonly token: string;
 }
+
+/** A moment as clients get it. */
+export const T = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 
 /** A JSON object of any shape. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -124,13 +127,39 @@ export class Stage {
     return { id: `${buyer.id}.${seller.id}`, buyer, seller };
   }
 
+  /** A room with both people connected, everything about their coming taken. */
+  async meeting(
+    generations: { buyer?: Generation; seller?: Generation } = {},
+  ): Promise<{ room: Room; buyer: Client; seller: Client }> {
+    const room = await this.room();
+    const seller = await this.client({ person: room.seller, generation: generations.seller ?? 2 });
+    await seller.until("active_user_list");
+    const buyer = await this.client({ person: room.buyer, role: "BUYER", generation: generations.buyer ?? 4 });
+    await buyer.until("active_user_list");
+    await seller.until("user_status_change");
+    return { room, buyer, seller };
+  }
+
+  /** Has one side say something; what was confirmed of it. */
+  async say(room: Room, from: "buyer" | "seller", ...texts: string[]): Promise<{ _id: string; created_at: string }[]> {
+    const client = await this.client({ person: room[from], role: from === "buyer" ? "BUYER" : "SELLER" });
+    const sent: { _id: string; created_at: string }[] = [];
+    for (const text of texts) {
+      const { message } = await client.ask<{ message: (typeof sent)[0] }>("new_message", draft(room, from, text));
+      sent.push(message);
+    }
+    client.close();
+    return sent;
+  }
+
+  /** How many messages of a room its seller has not seen. */
+  async unseenOf(room: Room): Promise<unknown> {
+    return (await this.call(room.seller, "GET", "/rooms/unseen?role=SELLER")).body.unseen_messages;
+  }
+
   async stop(options?: { keepData?: boolean }): Promise<void> {
     for (const client of this.clients.splice(0)) client.close();
-    const { clock } = this;
-    // A drain waits by the clock.
-    const pushing = clock instanceof ManualClock ? setInterval(() => clock.advance(50), 1) : undefined;
     await this.gateway.stop(options);
-    clearInterval(pushing);
   }
 }
 
@@ -155,37 +184,13 @@ export function draft(room: Room, from: "buyer" | "seller", content: string, mor
   };
 }
 
-/** One database for the gateways of a test file: Postgres where there is one, since an embedded one takes long to start. */
-export class Stages {
-  #database: Promise<FreshDatabase> | null = null;
-  readonly #running: Stage[] = [];
-
-  async start(options: { env?: Record<string, string>; clock?: ManualClock } = {}): Promise<Stage> {
-    const { databaseUrl } = await this.database();
-    const gateway = await startGateway({
-      protocols: [conversations],
-      env: {
-        CONVERSATIONS_JWT_SECRET: SECRET,
-        LOG_LEVEL: process.env.TEST_LOG ?? "fatal",
-        ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
-        ...options.env,
-      },
-      ...(options.clock === undefined ? {} : { clock: options.clock }),
-    });
-    const stage = new Stage(gateway, options.clock ?? systemClock);
-    this.#running.push(stage);
-    return stage;
-  }
-
-  /** The file's database. */
-  database(): Promise<FreshDatabase> {
-    this.#database ??= freshDatabase(postgresUrl ? "postgres" : "embedded");
-    return this.#database;
-  }
-
-  /** Stops every gateway and removes the database. */
-  async stop(): Promise<void> {
-    for (const stage of this.#running.splice(0)) await stage.stop();
-    await (await this.#database)?.remove();
+/** The stages of a test file. */
+export class Stages extends StageSet<Stage> {
+  start(options: { env?: Record<string, string>; clock?: ManualClock } = {}): Promise<Stage> {
+    const env = { CONVERSATIONS_JWT_SECRET: SECRET, ...options.env };
+    return this.launch(
+      { protocols: [conversations], ...options, env },
+      (gateway) => new Stage(gateway, options.clock ?? systemClock),
+    );
   }
 }
