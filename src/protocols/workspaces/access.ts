@@ -1,4 +1,5 @@
-import { and, asc, eq, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, sql } from "drizzle-orm";
+import { alias } from "drizzle-orm/pg-core";
 import { accounts } from "../../accounts/tables.ts";
 import type { Orm } from "../../database/database.ts";
 import { errors } from "./errors.ts";
@@ -66,18 +67,39 @@ export async function workspaceFor(orm: Orm, id: string, userId: string): Promis
 
 /** Throws `not_found` for an unknown channel. */
 export async function channelFor(orm: Orm, id: string, userId: string): Promise<ChannelAccess> {
-  const [row] = await orm
-    .select({ channel: channels, role: workspaceMembers.role, member: channelMembers })
-    .from(channels)
+  const [access] = accessesOf(userId, await accessQuery(orm, [id], userId));
+  if (!access) throw errors.fault("not_found");
+  return access;
+}
+
+/**
+ * Holds channels in the order of their ids, as everybody does who holds several; those that are gone are missing. The
+ * user has to be held before, so that no membership changes while this waits.
+ */
+export async function holdChannels(tx: Orm, ids: readonly string[], userId: string): Promise<ChannelAccess[]> {
+  return accessesOf(userId, await accessQuery(tx, ids, userId).orderBy(asc(channel.id)).for("update", { of: channel }));
+}
+
+/** Under a name without a schema: a lock can be put on no other. */
+const channel = alias(channels, "channel");
+
+function accessQuery(orm: Orm, ids: readonly string[], userId: string) {
+  return orm
+    .select({ channel, role: workspaceMembers.role, member: channelMembers })
+    .from(channel)
     .leftJoin(
       workspaceMembers,
-      and(eq(workspaceMembers.workspaceId, channels.workspaceId), eq(workspaceMembers.userId, userId)),
+      and(eq(workspaceMembers.workspaceId, channel.workspaceId), eq(workspaceMembers.userId, userId)),
     )
-    .leftJoin(channelMembers, and(eq(channelMembers.channelId, channels.id), eq(channelMembers.userId, userId)))
-    .where(eq(channels.id, id));
-  if (!row) throw errors.fault("not_found");
-  const { channel, role, member } = row;
-  return { userId, channel, role, relation: relationOf(channel, role, member) };
+    .leftJoin(channelMembers, and(eq(channelMembers.channelId, channel.id), eq(channelMembers.userId, userId)))
+    .where(inArray(channel.id, [...ids]))
+    .$dynamic();
+}
+
+function accessesOf(userId: string, rows: Awaited<ReturnType<typeof accessQuery>>): ChannelAccess[] {
+  return rows.map(({ channel, role, member }) => {
+    return { userId, channel, role, relation: relationOf(channel, role, member) };
+  });
 }
 
 /** The channels of a workspace of which somebody in it is a member, oldest first. */

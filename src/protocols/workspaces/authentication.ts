@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import type { Clock } from "../../clock.ts";
-import type { Database } from "../../database/database.ts";
+import { type Database, DatabaseUnavailable } from "../../database/database.ts";
+import { Semaphore } from "../../semaphore.ts";
 import { roleIn } from "./access.ts";
 import type { Connections } from "./connections.ts";
 import { errors } from "./errors.ts";
@@ -8,6 +9,13 @@ import type { MediaServers } from "./media/media.ts";
 import { Auth, isSane, type OnlineStatus } from "./messages.ts";
 import type { Identity, WorkspacesPeer } from "./session.ts";
 import type { Bearer, Sessions } from "./sessions.ts";
+
+/**
+ * Sockets that authenticate at the same time on this node, half as many as it has connections to the database: what
+ * those that are in ask next does not wait behind all that come back at once (W-15.20).
+ */
+const AT_ONCE = 4;
+const MAX_WAITING = 20_000;
 
 /** Payload of `auth-success` (W-6.1, W-8.23). */
 export interface AuthSuccess {
@@ -40,6 +48,11 @@ export class Authentication {
   readonly #peers: Map<string, WorkspacesPeer>;
   /** Milliseconds a socket may outlive its token. */
   readonly #tokenGrace: number;
+  readonly #turns = new Semaphore({
+    permits: AT_ONCE,
+    maxWaiting: MAX_WAITING,
+    refusal: () => new DatabaseUnavailable("too many sockets authenticate at once", { unsent: true }),
+  });
 
   constructor(parts: AuthenticationParts, peers: Map<string, WorkspacesPeer>, options: { tokenGrace: number }) {
     this.#parts = parts;
@@ -50,13 +63,19 @@ export class Authentication {
   /** Authenticates a socket (W-2.20 to W-2.28). Throws the faults of these clauses, and those of stores that are away. */
   async authenticate(peer: WorkspacesPeer, input: unknown): Promise<AuthSuccess> {
     if (!isSane(input) || !v.is(Auth, input)) throw errors.fault("auth_shape");
+    return this.#turns.run(() => this.#authenticate(peer, input));
+  }
+
+  async #authenticate(peer: WorkspacesPeer, input: Auth): Promise<AuthSuccess> {
+    // Its deadline may have come while it waited for its turn.
+    if (!peer.socket.connected) throw errors.fault("auth_timeout");
     const bearer = await this.#bearer(input.token);
     const { workspaceId, onlineStatus, prevSocketId, transaction } = input;
-    if ((await roleIn(this.#parts.database.orm, workspaceId, bearer.userId)) === null) {
-      throw errors.fault("cannot_listen");
-    }
     const known = peer.session.identity;
-    if (known && known.userId !== bearer.userId) throw errors.fault("other_user");
+    if (known && known.userId !== bearer.userId) {
+      const isMember = (await roleIn(this.#parts.database.orm, workspaceId, bearer.userId)) !== null;
+      throw errors.fault(isMember ? "other_user" : "cannot_listen");
+    }
     const { userId, sessionId } = bearer;
     const identity: Identity = { userId, workspaceId, sessionId, expires: bearer.accessExpiresAt.getTime() };
     // Listed first: whoever ends the session from here on finds the socket.

@@ -2,6 +2,7 @@ import type { Backplane } from "../../backplane/backplane.ts";
 import { BackplaneUnavailable } from "../../backplane/backplane.ts";
 import type { Database, Orm } from "../../database/database.ts";
 import { isDeadlock } from "../../database/errors.ts";
+import type { Handovers } from "./handovers.ts";
 import { Lanes } from "./lanes.ts";
 
 /** Something to be done once the change is committed: an event, a closed socket. Never throws. */
@@ -13,6 +14,8 @@ export interface Change {
   readonly tx: Orm;
   /** Adds an effect behind those added before. */
   after(effect: Effect): void;
+  /** Has to be awaited once a user's row is held; `last` is the node that held it before (W-1.19). */
+  held(userId: string, last: string | null): Promise<void>;
 }
 
 /**
@@ -22,11 +25,13 @@ export interface Change {
 export class Changes {
   readonly #database: Database;
   readonly #backplane: Backplane;
+  readonly #handovers: Handovers;
   readonly #lanes = new Lanes();
 
-  constructor(parts: { database: Database; backplane: Backplane }) {
+  constructor(parts: { database: Database; backplane: Backplane; handovers: Handovers }) {
     this.#database = parts.database;
     this.#backplane = parts.backplane;
+    this.#handovers = parts.handovers;
   }
 
   /** For reading outside a change. */
@@ -38,15 +43,22 @@ export class Changes {
   async run<T>(work: (change: Change) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const effects: Effect[] = [];
+      const { promise: told, resolve: end } = Promise.withResolvers<void>();
       try {
         const result = await this.#database.orm.transaction((tx) =>
-          work({ tx, after: (effect) => void effects.push(effect) }),
+          work({
+            tx,
+            after: (effect) => void effects.push(effect),
+            held: (userId, last) => this.#handovers.take(tx, userId, last, told),
+          }),
         );
         for (const effect of effects) effect();
         return result;
       } catch (error) {
         // Postgres has ended one of two changes that waited for each other; nothing of it has happened.
         if (attempt >= 3 || !isDeadlock(error)) throw error;
+      } finally {
+        end();
       }
     }
   }

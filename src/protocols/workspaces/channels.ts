@@ -59,7 +59,6 @@ export class Channels {
   async create(userId: string, workspaceId: string, given: NewChannel) {
     const { changes, notices, departures, views } = this.#parts;
     const { role } = await workspaceFor(this.#orm, workspaceId, userId);
-    demand(role !== null);
     if (!isInsider(role)) throw errors.fault("cannot_create");
     return changes.ofUser(userId, async (change) => {
       const channel = await this.insert(change.tx, workspaceId, [userId], given);

@@ -82,11 +82,17 @@ export class Connections {
     }
   }
 
-  /** A socket is gone for good (W-5.11, W-6.39). */
-  async drop(socketId: string): Promise<void> {
-    const [row] = await this.#orm.select().from(connections).where(eq(connections.id, socketId));
-    if (row)
-      await this.#remove(row.userId, (change, user) => this.#parts.departures.removeConnection(change, user, socketId));
+  /** A socket is gone for good (W-5.11, W-6.39). Whatever its user does next on this node comes after it. */
+  async drop(socketId: string, userId: string): Promise<void> {
+    const { changes, statuses, departures } = this.#parts;
+    await changes.ofUser(userId, async (change) => {
+      const mine = eq(connections.id, socketId);
+      const [row] = await change.tx.select({ id: connections.id }).from(connections).where(mine);
+      // Whoever had the socket closed has removed it as a rule: then the user need not be held, nor a node asked for him.
+      if (!row) return;
+      const user = await statuses.lock(change, userId);
+      if (user) await departures.removeConnection(change, user, socketId);
+    });
   }
 
   /** Ends all connections of a user, or of one session of his, and closes their sockets for good (W-2.11). */

@@ -1,16 +1,18 @@
-import { and, asc, eq, inArray, isNull, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, ne, sql } from "drizzle-orm";
 import type { Clock } from "../../clock.ts";
 import type { Database, Orm } from "../../database/database.ts";
-import { channelFor, demand } from "./access.ts";
+import { type ChannelAccess, channelFor, demand, holdChannels } from "./access.ts";
+import { countCalls } from "./calls.ts";
 import type { Change, Changes } from "./changes.ts";
 import type { Connections } from "./connections.ts";
 import type { ConnectionRow, Departures } from "./departures.ts";
 import { errors } from "./errors.ts";
 import type { ConnectionOptions, Grant, MediaServers } from "./media/media.ts";
-import type { MediaFlags, OnlineStatus, StoredMediaState } from "./messages.ts";
+import { nextState } from "./media-state.ts";
+import type { MediaFlags, OnlineStatus } from "./messages.ts";
 import { type Notices, rooms } from "./notices.ts";
 import type { Statuses } from "./status.ts";
-import { channelMembers, channels, connections, pendingInvites, userCalls } from "./tables.ts";
+import { channelMembers, channels, connections, pendingInvites, users } from "./tables.ts";
 import { type ChannelRow, flagsOf, type UserMediaStateWithId } from "./views.ts";
 
 /** Parts of the conversations. */
@@ -37,8 +39,11 @@ export class Conversations {
   async select(userId: string, socketId: string, channelId: string, state: MediaFlags): Promise<ConnectionOptions> {
     const { changes, media } = this.#parts;
     changes.mustReachOthers();
-    // Media are prepared for those alone who may enter; the rest is checked once, under the locks.
-    if (media.enabled) await this.#mayEnter(this.#orm, userId, socketId, channelId);
+    // Media are prepared for those alone who may enter; it is checked again under the locks.
+    if (media.enabled) {
+      const { row } = await this.#devices(this.#orm, userId, socketId);
+      mayEnter(row, await channelFor(this.#orm, channelId, userId));
+    }
     const grant = await media.admit({ channelId, userId, connection: socketId });
     try {
       await changes.ofUser(userId, (change) => this.#enter(change, userId, socketId, channelId, state, grant));
@@ -51,32 +56,38 @@ export class Conversations {
 
   /** A connection, also one in grace, leaves its channel (W-4.71). Throws `not_selected`. */
   async unselect(userId: string, socketId: string, channelId: string): Promise<void> {
-    const { changes, statuses, departures } = this.#parts;
+    const { changes, departures } = this.#parts;
     changes.mustReachOthers();
     await changes.ofUser(userId, async (change) => {
-      await statuses.lock(change, userId);
-      const row = await this.#parts.connections.find(userId, socketId, change.tx);
-      if (row?.channelId !== channelId) throw errors.fault("not_selected");
-      await departures.leaveConversation(change, row);
+      // Everything that has to be held, in one statement and in the order of all changes.
+      const [found] = await change.tx
+        .select({ actingNode: users.actingNode, channel: channels, connection: connections })
+        .from(users)
+        .innerJoin(channels, eq(channels.id, channelId))
+        .innerJoin(
+          connections,
+          and(eq(connections.id, socketId), eq(connections.userId, users.id), eq(connections.channelId, channels.id)),
+        )
+        .where(eq(users.id, userId))
+        .for("update");
+      if (!found) throw errors.fault("not_selected");
+      await change.held(userId, found.actingNode);
+      await departures.leaveChannel(change, found.connection, found.channel);
     });
   }
 
   /** A participant's microphone, camera and so on (W-4.72, W-8.8, W-8.10). */
   async setMedia(userId: string, socketId: string, given: MediaFlags): Promise<void> {
-    const { changes, notices, clock } = this.#parts;
+    const { changes, statuses, notices, clock } = this.#parts;
     changes.mustReachOthers();
-    await changes.ofUser(userId, async ({ tx, after }) => {
-      const [row] = await tx
-        .select()
-        .from(connections)
-        .where(and(eq(connections.id, socketId), eq(connections.userId, userId), isNull(connections.graceUntil)))
-        .for("update");
-      if (!row) throw errors.fault("unknown_socket");
+    await changes.ofUser(userId, async (change) => {
+      const row = (await statuses.lockWith(change, userId, socketId))?.connection;
+      if (row?.graceUntil !== null) throw errors.fault("unknown_socket");
       const { channelId } = row;
       if (channelId === null) throw errors.fault("not_in_channel");
       const mediaState = nextState(row.mediaState, given, new Date(clock.now()).toISOString());
-      await tx.update(connections).set({ mediaState }).where(eq(connections.id, socketId));
-      after(() => notices.mediaState(userId, channelId, mediaState));
+      await change.tx.update(connections).set({ mediaState }).where(eq(connections.id, socketId));
+      change.after(() => notices.mediaState(userId, channelId, mediaState));
     });
   }
 
@@ -85,9 +96,9 @@ export class Conversations {
     const { changes, statuses, notices } = this.#parts;
     changes.mustReachOthers();
     await changes.ofUser(userId, async (change) => {
-      const user = await statuses.lock(change, userId);
-      const row = await this.#live(change.tx, userId, socketId);
-      if (!user || !row) throw errors.fault("socket_not_found");
+      const held = await statuses.lockWith(change, userId, socketId);
+      if (held?.connection.graceUntil !== null) throw errors.fault("socket_not_found");
+      const { user, connection } = held;
       if (cause === "manually") {
         statuses.choose(user, status, "manual");
         await statuses.settle(change, user);
@@ -95,7 +106,7 @@ export class Conversations {
         return;
       }
       const asleep = status === "idle";
-      if (row.asleep !== asleep) {
+      if (connection.asleep !== asleep) {
         await change.tx.update(connections).set({ asleep }).where(eq(connections.id, socketId));
       }
       if (!asleep && user.chosenStatus === "idle" && user.chosenBy === "auth") statuses.choose(user, "online", "auth");
@@ -141,15 +152,13 @@ export class Conversations {
     return (await this.#live(this.#orm, userId, socketId))?.channelId ?? null;
   }
 
-  /** The checks of a select, in the order of W-4.70; the connection, and the user's one in a conversation there. */
-  async #mayEnter(tx: Orm, userId: string, socketId: string, channelId: string) {
+  /** The living connection, and the one of the user in a conversation of its workspace. Throws `socket_not_found`. */
+  async #devices(tx: Orm, userId: string, socketId: string) {
     const mine = await tx.select().from(connections).where(eq(connections.userId, userId));
     const row = mine.find(({ id, graceUntil }) => id === socketId && graceUntil === null);
     if (!row) throw errors.fault("socket_not_found");
-    const { channel, relation } = await channelFor(tx, channelId, userId);
-    demand(channel.workspaceId === row.workspaceId && relation !== null);
-    if (row.channelId === channelId) throw errors.fault("already_selected");
-    return mine.find(({ workspaceId, channelId: other }) => workspaceId === row.workspaceId && other !== null);
+    const inside = mine.find(({ workspaceId, channelId }) => workspaceId === row.workspaceId && channelId !== null);
+    return { row, inside };
   }
 
   async #enter(
@@ -163,23 +172,20 @@ export class Conversations {
     const { statuses, departures, notices, clock } = this.#parts;
     const { tx, after } = change;
     await statuses.lock(change, userId);
-    const inside = await this.#mayEnter(tx, userId, socketId, channelId);
-    const held = await lockChannels(tx, inside?.channelId ? [channelId, inside.channelId] : [channelId]);
-    // Memberships cannot change while the user is held; a channel could still be deleted.
-    if (!held.some(({ id }) => id === channelId)) throw errors.fault("not_found");
-    const other = inside?.channelId && held.some(({ id }) => id === inside.channelId) ? inside : null;
+    const { row, inside } = await this.#devices(tx, userId, socketId);
+    const held = await holdChannels(tx, inside?.channelId ? [channelId, inside.channelId] : [channelId], userId);
+    const access = (id: string | null | undefined) => held.find(({ channel }) => channel.id === id);
+    mayEnter(row, access(channelId));
+    const former = access(inside?.channelId)?.channel;
+    if (inside && former) {
+      if (inside.id === socketId) await departures.leaveChannel(change, inside, former);
+      else await departures.vacate(tx, [inside]);
+    }
     const now = new Date(clock.now());
-    if (other?.id === socketId) await departures.leaveConversation(change, other);
-    const left = other !== null && other.id !== socketId ? other : null;
-    if (left) await this.#vacate(tx, left);
-    await tx
-      .update(connections)
-      .set({ channelId, mediaState: flagsOf(state), mediaGrant: grant.id })
-      .where(eq(connections.id, socketId));
-    await this.#count(tx, userId, channelId, now, left?.channelId === channelId);
+    const others = await occupy(tx, row, { channelId, mediaState: flagsOf(state), mediaGrant: grant.id }, now);
+    if (inside?.channelId !== channelId) await countCalls(tx, userId, others, now);
     after(() => notices.selected({ userId, channelId, socketId }, flagsOf(state)));
-    const leftChannel = held.find(({ id }) => id === left?.channelId);
-    if (left && leftChannel) await this.#endOn(change, left, channelId, leftChannel);
+    if (inside && former && inside.id !== socketId) await this.#endOn(change, inside, channelId, former);
     await departures.cancelInvites(
       change,
       and(eq(pendingInvites.toUser, userId), eq(pendingInvites.channelId, channelId)),
@@ -199,44 +205,6 @@ export class Conversations {
     } else await departures.conversationLeft(change, left, leftChannel);
   }
 
-  async #vacate(tx: Orm, { id }: ConnectionRow): Promise<void> {
-    await tx
-      .update(connections)
-      .set({ channelId: null, mediaState: null, mediaGrant: null })
-      .where(eq(connections.id, id));
-  }
-
-  /** W-8.11 */
-  async #count(tx: Orm, userId: string, channelId: string, now: Date, wasInside: boolean): Promise<void> {
-    await tx
-      .insert(channelMembers)
-      .values({ channelId, userId, role: "user", usageCount: 1, latestUsage: now, joinedAt: now })
-      .onConflictDoUpdate({
-        target: [channelMembers.channelId, channelMembers.userId],
-        set: { usageCount: sql`${channelMembers.usageCount} + 1`, latestUsage: now },
-      });
-    if (wasInside) return;
-    const others = await tx
-      .select({ id: connections.userId })
-      .from(connections)
-      .where(and(eq(connections.channelId, channelId), sql`${connections.userId} <> ${userId}`));
-    const pairs = others
-      .flatMap(({ id }) => [
-        { userId, otherId: id, callsCount: 1, latestCall: now },
-        { userId: id, otherId: userId, callsCount: 1, latestCall: now },
-      ])
-      // One order for everybody, so that two who count the same pairs do not wait for each other.
-      .sort((a, b) => (a.userId + a.otherId < b.userId + b.otherId ? -1 : 1));
-    if (pairs.length === 0) return;
-    await tx
-      .insert(userCalls)
-      .values(pairs)
-      .onConflictDoUpdate({
-        target: [userCalls.userId, userCalls.otherId],
-        set: { callsCount: sql`${userCalls.callsCount} + 1`, latestCall: now },
-      });
-  }
-
   async #live(tx: Orm, userId: string, socketId: string): Promise<ConnectionRow | undefined> {
     const row = await this.#parts.connections.find(userId, socketId, tx);
     return row?.graceUntil === null ? row : undefined;
@@ -247,28 +215,38 @@ export class Conversations {
   }
 }
 
-/** Holds channels in the order of their ids, as everybody does who holds several. */
-async function lockChannels(tx: Orm, ids: readonly string[]): Promise<ChannelRow[]> {
-  return tx
-    .select()
-    .from(channels)
-    .where(inArray(channels.id, [...new Set(ids)]))
-    .orderBy(asc(channels.id))
-    .for("update");
+/** The checks of a select, in the order of W-4.70. */
+function mayEnter({ workspaceId, channelId }: ConnectionRow, access: ChannelAccess | undefined): void {
+  if (!access) throw errors.fault("not_found");
+  demand(access.channel.workspaceId === workspaceId && access.relation !== null);
+  if (channelId === access.channel.id) throw errors.fault("already_selected");
 }
 
-/** What follows a state when a client sends another one: the server keeps the start times (W-8.8). */
-export function nextState(before: StoredMediaState | null, given: MediaFlags, now: string): StoredMediaState {
-  const flags = { ...flagsOf(given), speaking: given.speaking && given.microphone };
-  const starts = {
-    startScreenTs: before?.screen ? before.startScreenTs : now,
-    startCameraTs: before?.camera ? before.startCameraTs : now,
-    startSpeakingTs: before?.speaking ? before.startSpeakingTs : now,
-  };
-  return {
-    ...flags,
-    ...(flags.screen && starts.startScreenTs && { startScreenTs: starts.startScreenTs }),
-    ...(flags.camera && starts.startCameraTs && { startCameraTs: starts.startCameraTs }),
-    ...(flags.speaking && starts.startSpeakingTs && { startSpeakingTs: starts.startSpeakingTs }),
-  };
+/** Puts a connection into a channel and counts the use of it (W-8.11), in one statement; returns who else is inside. */
+async function occupy(
+  tx: Orm,
+  { id, userId }: ConnectionRow,
+  place: { channelId: string; mediaState: MediaFlags; mediaGrant: string | null },
+  now: Date,
+): Promise<string[]> {
+  const { channelId } = place;
+  const entered = tx
+    .$with("entered")
+    .as(tx.update(connections).set(place).where(eq(connections.id, id)).returning({ id: connections.id }));
+  const counted = tx.$with("counted").as(
+    tx
+      .insert(channelMembers)
+      .values({ channelId, userId, role: "user", usageCount: 1, latestUsage: now, joinedAt: now })
+      .onConflictDoUpdate({
+        target: [channelMembers.channelId, channelMembers.userId],
+        set: { usageCount: sql`${channelMembers.usageCount} + 1`, latestUsage: now },
+      })
+      .returning({ userId: channelMembers.userId }),
+  );
+  const others = await tx
+    .with(entered, counted)
+    .select({ userId: connections.userId })
+    .from(connections)
+    .where(and(eq(connections.channelId, channelId), ne(connections.userId, userId)));
+  return others.map((other) => other.userId);
 }

@@ -30,14 +30,27 @@ export class Departures {
     this.#hidePrivate = options.hidePrivateChannels;
   }
 
-  /** A connection leaves its conversation and stays (W-6.16, W-6.37). The user is held. */
-  async leaveConversation(change: Change, { id, channelId }: ConnectionRow): Promise<void> {
-    if (channelId === null) return;
-    const channel = await lockChannel(change.tx, channelId);
-    const [row] = await change.tx.select().from(connections).where(eq(connections.id, id)).for("update");
-    if (!channel || row?.channelId !== channelId) return;
-    await this.#vacate(change, [row]);
+  /** A connection leaves its conversation and stays (W-6.16, W-6.37). The user was held before the row was read. */
+  async leaveConversation(change: Change, row: ConnectionRow): Promise<void> {
+    if (row.channelId === null) return;
+    const channel = await lockChannel(change.tx, row.channelId);
+    if (channel) await this.leaveChannel(change, row, channel);
+  }
+
+  /** The same where the channel is held already. */
+  async leaveChannel(change: Change, row: ConnectionRow, channel: ChannelRow): Promise<void> {
+    await this.vacate(change.tx, [row]);
     await this.conversationLeft(change, row, channel);
+  }
+
+  /** Takes connections out of their conversations, without a word. */
+  async vacate(tx: Orm, rows: readonly ConnectionRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    const ids = rows.map(({ id }) => id);
+    await tx
+      .update(connections)
+      .set({ channelId: null, mediaState: null, mediaGrant: null })
+      .where(inArray(connections.id, ids));
   }
 
   /** What follows when a connection is out of its conversation, as its row was before. User and channel are held. */
@@ -84,7 +97,7 @@ export class Departures {
     if (!channel) return;
     const { id, workspaceId } = channel;
     const inside = await tx.select().from(connections).where(eq(connections.channelId, id)).for("update");
-    await this.#vacate(change, inside);
+    await this.vacate(tx, inside);
     for (const row of inside) this.#tellLeft(change, row);
     await this.cancelInvites(change, eq(pendingInvites.channelId, id));
     const audience = await this.audienceOf(tx, channel);
@@ -115,7 +128,7 @@ export class Departures {
       .from(connections)
       .where(and(eq(connections.channelId, channelId), eq(connections.userId, userId)))
       .for("update");
-    await this.#vacate(change, inside);
+    await this.vacate(tx, inside);
     for (const row of inside) this.#tellLeft(change, row, "expelled");
     const mine = and(eq(channelMembers.channelId, channelId), eq(channelMembers.userId, userId));
     if (channel.isPrivate || (await roleIn(tx, workspaceId, userId)) === "guest") {
@@ -226,24 +239,10 @@ export class Departures {
 
   async #leaveForced(change: Change, row: ConnectionRow): Promise<void> {
     const channel = await lockChannel(change.tx, row.channelId as string);
-    const [current] = await change.tx.select().from(connections).where(eq(connections.id, row.id)).for("update");
-    if (!channel || current?.channelId !== channel.id) return;
-    await this.#vacate(change, [current]);
-    this.#tellLeft(change, current, "expelled");
+    if (!channel) return;
+    await this.vacate(change.tx, [row]);
+    this.#tellLeft(change, row, "expelled");
     await this.#endIfForsaken(change, channel);
-  }
-
-  async #vacate({ tx }: Change, rows: readonly ConnectionRow[]): Promise<void> {
-    if (rows.length === 0) return;
-    await tx
-      .update(connections)
-      .set({ channelId: null, mediaState: null, mediaGrant: null })
-      .where(
-        inArray(
-          connections.id,
-          rows.map(({ id }) => id),
-        ),
-      );
   }
 
   #tellLeft(change: Change, row: ConnectionRow, how: "left" | "expelled" = "left"): void {

@@ -10,9 +10,11 @@ import type { Connections } from "./connections.ts";
 import type { Conversations } from "./conversations.ts";
 import type { Counters } from "./counters.ts";
 import { type ErrorCode, errors, isOutage } from "./errors.ts";
+import type { Handovers } from "./handovers.ts";
 import type { Losses } from "./losses.ts";
 import { Broadcast, isCleanText, isSane, Transaction } from "./messages.ts";
 import { type Notices, rooms } from "./notices.ts";
+import type { Refusals } from "./refusals.ts";
 import type { Session, WorkspacesPeer } from "./session.ts";
 import type { WorkspacesSettings } from "./settings.ts";
 
@@ -40,14 +42,16 @@ export interface EndpointParts {
   readonly connections: Connections;
   readonly conversations: Conversations;
   readonly counters: Counters;
+  readonly handovers: Handovers;
   readonly losses: Losses;
   /** The authenticated sockets of this node by their id. */
   readonly peers: Map<string, WorkspacesPeer>;
+  readonly refusals: Refusals;
 }
 
 /** The Socket.IO endpoint (sections 1, 2 and 5). */
 export function endpoint(parts: EndpointParts): SocketIoEndpoint {
-  const { settings, cors, notices, connections, counters, losses, peers } = parts;
+  const { settings, cors, notices, connections, counters, handovers, losses, peers } = parts;
   const any = v.unknown();
   return socketio({
     path: "/socket.io",
@@ -68,7 +72,10 @@ export function endpoint(parts: EndpointParts): SocketIoEndpoint {
     binary: "close",
     namespaces: {
       "/": namespace<Session>({
-        mounted: (space) => notices.mounted(space),
+        mounted(space) {
+          notices.mounted(space);
+          handovers.mounted(space);
+        },
         authenticate: (handshake) => admit(handshake, parts),
         joined: (peer) => awaitAuthentication(peer, parts),
         on: {
@@ -101,12 +108,20 @@ export function endpoint(parts: EndpointParts): SocketIoEndpoint {
         },
         async left(peer, reason) {
           counters.closed(reason);
+          parts.log.info({ socket: peer.id, reason }, "disconnected");
           peer.session.endDeadline();
           peers.delete(peer.id);
           void releaseAddress(peer.session, parts);
-          if (!peer.session.identity) return;
-          if (reason === "kicked") await connections.drop(peer.id);
-          else await losses.lost(peer.id);
+          const { identity } = peer.session;
+          if (!identity) return;
+          if (reason !== "kicked") return losses.lost(peer.id);
+          try {
+            await connections.drop(peer.id, identity.userId);
+          } catch (error) {
+            // A loss is written sooner or later, and at the end of its grace the connection goes as well.
+            parts.log.warn({ socket: peer.id, error }, "a closed socket counts as lost");
+            await losses.lost(peer.id);
+          }
         },
       }),
     },
@@ -154,7 +169,7 @@ async function releaseAddress({ address, place }: Session, { backplane, log }: E
 
 /** W-2.29 */
 function awaitAuthentication(peer: WorkspacesPeer, { clock, settings, log }: EndpointParts): void {
-  log.debug({ socket: peer.id, revision: peer.revision }, "socket opened");
+  log.info({ socket: peer.id, address: peer.session.address, revision: peer.revision }, "connected");
   peer.session.endDeadline = clock.after(settings.authDeadline, () => {
     peer.emit("socket-api-error", { event: "auth", message: errors.rows.auth_timeout.text });
     peer.drop();
@@ -162,7 +177,7 @@ function awaitAuthentication(peer: WorkspacesPeer, { clock, settings, log }: End
 }
 
 async function authenticate(peer: WorkspacesPeer, input: unknown, parts: EndpointParts): Promise<void> {
-  const { authentication, backplane, counters, log } = parts;
+  const { authentication, backplane, counters, refusals } = parts;
   const known = peer.session.identity !== null;
   try {
     const success = await authentication.authenticate(peer, input);
@@ -174,7 +189,7 @@ async function authenticate(peer: WorkspacesPeer, input: unknown, parts: Endpoin
       // A store that is away is nobody's failure.
       peer.session.failures++;
       counters.refused("auth");
-      log.debug({ code: error.code }, "authentication failed");
+      refusals.tell(peer.id, { code: error.code, event: "auth" });
     }
     throw error;
   }
@@ -249,7 +264,7 @@ function transactionOf(input: unknown): string | null {
 /** W-5.12 */
 function limited(peer: WorkspacesPeer, name: string, input: unknown, { clock, counters }: EndpointParts): void {
   const { session } = peer;
-  const now = clock.now();
+  const now = clock.elapsed();
   if (now - session.floodedAt > QUIET) session.floodingSince = now;
   session.floodedAt = now;
   counters.throttled("events");

@@ -10,11 +10,14 @@ call() { curl -s -X POST "$api$2" -H "authorization: Bearer $1" -H 'content-type
 signup() { # makes an account under a fresh address, prints its access token
   call none /signup '{"user":{"name":"'$1'","email":"'$1.$(date +%s%N)'@example.com","password":"secret"}}' | field accessToken
 }
+hear() { # <session id> <event>: prints what comes for a session until that event has come
+  while seen=$(curl -sf "$sio&sid=$1"); do echo "$seen"; case $seen in *'"'$2'"'*) break; esac; done
+}
 connect() { # opens a session, joins the namespace, authenticates, prints "<session id> <socket id>"
   sid=$(curl -s "$sio" | sed 's/.*"sid":"\\([^"]*\\)".*/\\1/')
   curl -s "$sio&sid=$sid" -d 40 >/dev/null; id=$(curl -s "$sio&sid=$sid" | field sid)
   curl -s "$sio&sid=$sid" -d '42["auth",{"token":"'$1'","workspaceId":"'$space'"}]' >/dev/null
-  sleep 0.5; curl -s "$sio&sid=$sid" >/dev/null; echo "$sid $id"
+  hear "$sid" auth-success >/dev/null; echo "$sid $id"
 }
 alice=$(signup Alice); bobby=$(signup Bobby)
 space=$(call "$alice" /workspaces '{"name":"Our place"}' | sed 's/{"workspace":{"id":"\\([^"]*\\)".*/\\1/')
@@ -23,5 +26,5 @@ call "$bobby" "/join/$code" '{}' >/dev/null
 read -r a _ <<<"$(connect "$alice")"; read -r _ b <<<"$(connect "$bobby")"
 channel=$(call "$alice" "/workspaces/$space/channels" '{"name":"Voice"}' | sed 's/{"channel":{"id":"\\([^"]*\\)".*/\\1/')
 call "$bobby" "/channels/$channel/select?socketId=$b" '{"microphone":true,"speakers":true,"screen":false,"camera":false,"speaking":false}'; echo
-sleep 0.5; curl -s "$sio&sid=$a" | grep -o '42\\["[a-z-]*' # what alice is told: bobby is online, a channel, bobby is in it`;
+hear "$a" user-selected-channel | grep -o '42\\["[a-z-]*' # what alice is told: bobby is online, a channel, bobby is in it`;
 }

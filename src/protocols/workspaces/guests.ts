@@ -1,4 +1,4 @@
-import { and, eq, isNull, lte } from "drizzle-orm";
+import { and, eq, isNotNull, isNull, lte, or } from "drizzle-orm";
 import type { Accounts } from "../../accounts/accounts.ts";
 import type { Clock } from "../../clock.ts";
 import type { Changes } from "./changes.ts";
@@ -7,7 +7,7 @@ import type { InviteCodes } from "./invite-codes.ts";
 import type { Logins } from "./logins.ts";
 import type { People } from "./people.ts";
 import type { Statuses } from "./status.ts";
-import { connections, users } from "./tables.ts";
+import { connections, users, workspaceMembers } from "./tables.ts";
 
 /** Parts of the guests. */
 export interface GuestParts {
@@ -49,15 +49,24 @@ export class Guests {
     return logins.welcome(id);
   }
 
-  /** Guests without a connection whose time is over. */
+  /** Guests without a connection whose time is over, or who had one: it ended with the only node (W-8.16). */
   async sweep(): Promise<void> {
     const { changes, clock, departures, statuses } = this.#parts;
     const due = await changes.orm
       .select({ id: users.id })
       .from(users)
+      .leftJoin(workspaceMembers, eq(workspaceMembers.userId, users.id))
       .leftJoin(connections, eq(connections.userId, users.id))
       .where(
-        and(eq(users.isGuest, true), lte(users.createdAt, new Date(clock.now() - this.#ttl)), isNull(connections.id)),
+        and(
+          eq(users.isGuest, true),
+          or(
+            lte(users.createdAt, new Date(clock.now() - this.#ttl)),
+            // Set with the first connection.
+            isNotNull(workspaceMembers.latestActivityAt),
+          ),
+          isNull(connections.id),
+        ),
       )
       .limit(100);
     for (const { id } of due) {

@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { and, desc, eq, gt, sql } from "drizzle-orm";
+import { and, desc, eq, gt, isNull, sql } from "drizzle-orm";
 import type { Clock } from "../../clock.ts";
 import type { Database, Orm } from "../../database/database.ts";
 import type { Arrivals } from "./arrivals.ts";
@@ -45,7 +45,7 @@ export class InviteCodes {
     return code;
   }
 
-  /** The codes of a workspace, newest first; of one person, or all. */
+  /** The codes of a workspace, newest first; of one person, or all. Tokens of its channels are not among them (W-13.4). */
   async list(workspaceId: string, createdBy?: string) {
     const rows = await this.#orm
       .select()
@@ -53,6 +53,7 @@ export class InviteCodes {
       .where(
         and(
           eq(inviteCodes.workspaceId, workspaceId),
+          isNull(inviteCodes.channelId),
           this.#isGood(),
           createdBy === undefined ? undefined : eq(inviteCodes.createdBy, createdBy),
         ),
@@ -71,10 +72,18 @@ export class InviteCodes {
     return found && found.code.kind !== "channel" ? found : null;
   }
 
+  /** A code that leads into a workspace, good or not. Throws `not_found`. */
   async byId(id: string): Promise<CodeRow> {
-    const [row] = await this.#orm.select().from(inviteCodes).where(eq(inviteCodes.id, id));
-    if (!row) throw errors.fault("not_found");
+    const row = await this.#row(id);
+    if (!row || row.channelId !== null) throw errors.fault("not_found");
     return row;
+  }
+
+  /** A token that leads into a channel, good or not. Throws `not_found`. */
+  async tokenById(id: string): Promise<CodeRow & { readonly channelId: string }> {
+    const row = await this.#row(id);
+    if (!row?.channelId) throw errors.fault("not_found");
+    return { ...row, channelId: row.channelId };
   }
 
   /**
@@ -159,6 +168,11 @@ export class InviteCodes {
     return rows.map(({ id }) => id);
   }
 
+  async #row(id: string): Promise<CodeRow | undefined> {
+    const [row] = await this.#orm.select().from(inviteCodes).where(eq(inviteCodes.id, id));
+    return row;
+  }
+
   async #disable(which: ReturnType<typeof eq>): Promise<void> {
     await this.#orm
       .update(inviteCodes)
@@ -207,11 +221,10 @@ export class InviteCodes {
 
   /** WorkspaceInvite of W-3.22 */
   #view(row: CodeRow) {
-    const { id, workspaceId, channelId, createdBy, codeSealed } = row;
+    const { id, workspaceId, createdBy, codeSealed } = row;
     return {
       id,
       workspaceId,
-      ...(channelId === null ? {} : { channelId }),
       createdBy,
       createdAt: row.createdAt.toISOString(),
       updatedAt: row.updatedAt.toISOString(),

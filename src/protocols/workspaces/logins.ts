@@ -1,19 +1,17 @@
 import { eq } from "drizzle-orm";
 import type { Accounts } from "../../accounts/accounts.ts";
-import { accounts as accountTable } from "../../accounts/tables.ts";
 import type { Backplane } from "../../backplane/backplane.ts";
+import type { Log } from "../../observe/log.ts";
 import type { Changes } from "./changes.ts";
 import type { Connections } from "./connections.ts";
-import type { Departures } from "./departures.ts";
 import { errors } from "./errors.ts";
 import type { InviteCodes } from "./invite-codes.ts";
-import { letters, type Mailer } from "./mail.ts";
+import type { Mailer } from "./mail.ts";
 import type { Notices } from "./notices.ts";
 import type { OneTimeTokens } from "./one-time-tokens.ts";
 import type { People } from "./people.ts";
 import type { Credentials, Sessions } from "./sessions.ts";
-import type { Statuses } from "./status.ts";
-import { connections as connectionTable, users } from "./tables.ts";
+import { users } from "./tables.ts";
 import type { Views } from "./views.ts";
 
 /** Parts of the logins. */
@@ -22,14 +20,13 @@ export interface LoginParts {
   readonly backplane: Backplane;
   readonly changes: Changes;
   readonly connections: Connections;
-  readonly departures: Departures;
   readonly inviteCodes: InviteCodes;
+  readonly log: Log;
   readonly mailer: Mailer | null;
   readonly notices: Notices;
   readonly oneTimeTokens: OneTimeTokens;
   readonly people: People;
   readonly sessions: Sessions;
-  readonly statuses: Statuses;
   readonly views: Views;
 }
 
@@ -46,15 +43,12 @@ export interface NewUser {
 const SIGNINS = { max: 10, window: 300_000 };
 const REFRESHES = { max: 30, window: 60_000 };
 
-/** Signing up, in and out, passwords, and the end of an account (W-4.10 to W-4.24). */
+/** Signing up, in and out, and passwords (W-4.10 to W-4.21). */
 export class Logins {
   readonly #parts: LoginParts;
-  /** Base of the links in letters. */
-  readonly #linkBase: string;
 
-  constructor(parts: LoginParts, options: { linkBase: string }) {
+  constructor(parts: LoginParts) {
     this.#parts = parts;
-    this.#linkBase = options.linkBase;
   }
 
   async signUp({ name, email, password, lang, inviteCode }: NewUser) {
@@ -82,17 +76,23 @@ export class Logins {
 
   /** Throws `wrong_login` after the same time for an unknown address and a wrong password (W-2.15). */
   async signIn(email: string, password: string) {
-    const { accounts, people } = this.#parts;
+    const { accounts, people, backplane } = this.#parts;
     const who = `workspaces:signin:${email.toLowerCase()}`;
-    await this.#allow(who, SIGNINS, 0);
-    // Without an @ it would be taken for a username.
-    const result = await accounts.checkPassword(email.includes("@") ? email : `${email}@`, password);
-    if (!("account" in result)) {
-      await this.#parts.backplane.tallies.count(who, SIGNINS.window);
-      throw errors.fault("wrong_login");
+    let isWrong = false;
+    try {
+      // Counted beforehand, so that guesses which come all at once are counted too; what is turned away was none.
+      await this.#allow(who, SIGNINS);
+      // Without an @ it would be taken for a username.
+      const result = await accounts.checkPassword(email.includes("@") ? email : `${email}@`, password);
+      if (!("account" in result)) {
+        isWrong = true;
+        throw errors.fault("wrong_login");
+      }
+      await people.introduce(result.account.id);
+      return await this.welcome(result.account.id);
+    } finally {
+      if (!isWrong) await backplane.tallies.count(who, SIGNINS.window, -1);
     }
-    await people.introduce(result.account.id);
-    return this.welcome(result.account.id);
   }
 
   /** A new session for somebody, with his own profile. */
@@ -105,7 +105,7 @@ export class Logins {
   async refresh(accessToken: string, refreshToken: string): Promise<Credentials> {
     const { sessions, connections } = this.#parts;
     const session = await sessions.ofRefreshToken(refreshToken);
-    if (session !== null) await this.#allow(`workspaces:refresh:${session}`, REFRESHES, 1);
+    if (session !== null) await this.#allow(`workspaces:refresh:${session}`, REFRESHES);
     const result = await sessions.refresh(accessToken, refreshToken);
     if (!("refused" in result)) return result;
     if (result.revoked !== undefined) await connections.dropSession(result.revoked);
@@ -122,9 +122,13 @@ export class Logins {
   }
 
   async signInByLink(code: string): Promise<Credentials> {
-    const userId = await this.#parts.oneTimeTokens.redeem("link", code);
-    if (userId === null) throw errors.fault("auth_link");
-    return this.#parts.sessions.open(userId);
+    const { changes, oneTimeTokens, sessions } = this.#parts;
+    // One transaction: a new password ends either the link or the session that was opened by it.
+    return changes.run(async ({ tx }) => {
+      const redeemed = await oneTimeTokens.redeem("link", code, tx);
+      if (redeemed === null) throw errors.fault("auth_link");
+      return sessions.open(redeemed.userId, tx);
+    });
   }
 
   /** Throws `wrong_password`. Every session of the user ends (W-4.15). */
@@ -139,32 +143,39 @@ export class Logins {
     await this.#endSessions(userId);
   }
 
-  /** Sends a letter if the address is known and there is a mail hook; tells nobody which (W-4.16). */
-  async forgotPassword(email: string): Promise<void> {
-    const { accounts, mailer, oneTimeTokens, people } = this.#parts;
+  /**
+   * Sends a letter if the address is known and there is a mail hook. Tells nobody which, not even by the time it takes
+   * (W-4.16): the caller does not wait for it.
+   */
+  forgotPassword(email: string): void {
+    const { mailer, log } = this.#parts;
+    if (!mailer) return;
+    this.#sendReset(email, mailer).catch((error: unknown) => log.warn({ error }, "a reset was not made"));
+  }
+
+  async #sendReset(email: string, mailer: Mailer): Promise<void> {
+    const { accounts, oneTimeTokens, people } = this.#parts;
     const account = await accounts.byEmail(email);
-    if (!account || !mailer || account.email === null) return;
+    if (!account || account.email === null) return;
     await people.introduce(account.id);
-    const token = await oneTimeTokens.issue("reset", account.id);
-    void mailer.send(letters.reset(account.email, this.#linkBase, token));
+    mailer.reset(account.email, await oneTimeTokens.issue("reset", account.id));
   }
 
   /** Returns the code of an auth link (W-4.17). */
   async resetPassword(token: string, password: string): Promise<string> {
     const { oneTimeTokens, accounts } = this.#parts;
-    const userId = await oneTimeTokens.redeem("reset", token);
-    if (userId === null) throw errors.fault("reset_token");
-    await accounts.setPassword(userId, password);
-    await this.#endSessions(userId);
-    return this.createLink(userId);
+    const redeemed = await oneTimeTokens.redeem("reset", token);
+    if (redeemed === null) throw errors.fault("reset_token");
+    await accounts.setPassword(redeemed.userId, password);
+    await this.#endSessions(redeemed.userId);
+    return this.createLink(redeemed.userId);
   }
 
   /** W-4.19 */
   async verify(token: string) {
     const { oneTimeTokens, people, notices, views } = this.#parts;
-    const userId = await oneTimeTokens.redeem("verification", token);
-    if (userId === null) throw errors.fault("verification_code");
-    await people.verifyEmail(userId);
+    const { userId, email } = (await oneTimeTokens.redeem("verification", token)) ?? {};
+    if (!userId || !email || !(await people.verifyEmail(userId, email))) throw errors.fault("verification_code");
     const person = await people.find(userId);
     if (person) notices.userUpdated(await people.workspacesOf(userId), views.user(person));
     return this.welcome(userId);
@@ -176,27 +187,11 @@ export class Logins {
     await this.#askToVerify(userId, email);
   }
 
-  /** W-4.24. Throws `still_admin`. */
-  async deleteAccount(userId: string): Promise<void> {
-    const { changes, statuses, departures, people, notices } = this.#parts;
-    changes.mustReachOthers();
-    if (await people.isAdminSomewhere(userId)) throw errors.fault("still_admin");
-    await changes.ofUser(userId, async (change) => {
-      const user = await statuses.lock(change, userId);
-      if (!user) return;
-      const sockets = await change.tx
-        .select({ id: connectionTable.id })
-        .from(connectionTable)
-        .where(eq(connectionTable.userId, userId));
-      for (const id of await people.workspacesOf(userId, change.tx)) await departures.leaveWorkspace(change, user, id);
-      await change.tx.delete(accountTable).where(eq(accountTable.id, userId));
-      change.after(() => notices.close(sockets.map(({ id }) => id)));
-    });
-  }
-
+  /** Also ends what could open one: links and resets that are on their way, to whomever. */
   async #endSessions(userId: string): Promise<void> {
-    const { changes, sessions, notices, connections } = this.#parts;
+    const { changes, sessions, notices, connections, oneTimeTokens, people } = this.#parts;
     await changes.run(async ({ tx, after }) => {
+      await oneTimeTokens.withdraw(userId, (await people.find(userId, tx))?.email ?? null, tx);
       await sessions.closeAll(userId, tx);
       await tx.update(users).set({ hasPassword: true }).where(eq(users.id, userId));
       after(() => notices.passwordChanged(userId));
@@ -215,14 +210,13 @@ export class Logins {
   async #askToVerify(userId: string, email: string): Promise<void> {
     const { mailer, oneTimeTokens } = this.#parts;
     if (!mailer) return;
-    const token = await oneTimeTokens.issue("verification", userId);
-    void mailer.send(letters.verification(email, this.#linkBase, token));
+    mailer.verification(email, await oneTimeTokens.issue("verification", userId, email));
   }
 
-  /** Throws `too_many_requests`. `by` 0 only looks. */
-  async #allow(key: string, { max, window }: { max: number; window: number }, by: number): Promise<void> {
-    const { count, left } = await this.#parts.backplane.tallies.count(key, window, by);
-    if (by === 0 ? count < max : count <= max) return;
+  /** Counts one more. Throws `too_many_requests`. */
+  async #allow(key: string, { max, window }: { max: number; window: number }): Promise<void> {
+    const { count, left } = await this.#parts.backplane.tallies.count(key, window);
+    if (count <= max) return;
     throw errors.fault("too_many_requests", { retryAfter: Math.max(1, Math.ceil(left / 1000)) });
   }
 }

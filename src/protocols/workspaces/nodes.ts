@@ -4,6 +4,7 @@ import type { Database } from "../../database/database.ts";
 import type { Log } from "../../observe/log.ts";
 import type { Authentication } from "./authentication.ts";
 import type { Losses } from "./losses.ts";
+import type { MediaServers } from "./media/media.ts";
 import type { WorkspacesPeer } from "./session.ts";
 import { connections as table, users } from "./tables.ts";
 
@@ -14,6 +15,7 @@ const SET = "workspaces:nodes";
 export interface NodeParts {
   readonly backplane: Backplane;
   readonly losses: Losses;
+  readonly media: MediaServers;
   readonly database: Database;
   readonly log: Log;
 }
@@ -64,16 +66,17 @@ export class Nodes {
     this.#missing = missing;
   }
 
-  /** What an earlier run left behind, where no other node can hold it: everybody is offline (W-11.27). */
+  /** What an earlier run left behind, where no other node can hold it: everybody is offline (W-11.27) and out (W-10.13). */
   async startAlone(): Promise<void> {
-    const { database, backplane } = this.#parts;
-    await database.orm.transaction(async (tx) => {
-      await tx.delete(table).where(ne(table.node, backplane.node));
+    const { database, backplane, media } = this.#parts;
+    const gone = await database.orm.transaction(async (tx) => {
       await tx
         .update(users)
         .set({ visibleStatus: "offline", chosenStatus: null, chosenBy: null })
         .where(or(ne(users.visibleStatus, "offline"), isNotNull(users.chosenStatus)));
+      return tx.delete(table).where(ne(table.node, backplane.node)).returning({ grant: table.mediaGrant });
     });
+    for (const { grant } of gone) media.leave(grant);
   }
 
   close(): void {

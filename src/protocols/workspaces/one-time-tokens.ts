@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { and, eq, gt, isNull, lte } from "drizzle-orm";
+import { and, eq, gt, isNull, lte, ne, or } from "drizzle-orm";
 import type { Clock } from "../../clock.ts";
-import type { Database } from "../../database/database.ts";
+import type { Database, Orm } from "../../database/database.ts";
 import { hashOf } from "./seal.ts";
 import { oneTimeTokens } from "./tables.ts";
 
@@ -22,21 +22,32 @@ export class OneTimeTokens {
     this.#clock = parts.clock;
   }
 
-  async issue(kind: TokenKind, userId: string): Promise<string> {
+  /** @param email the address a verification is for: it must not verify another one */
+  async issue(kind: TokenKind, userId: string, email?: string): Promise<string> {
     const token = randomBytes(BYTES).toString("hex");
     const expiresAt = new Date(this.#clock.now() + LIVES[kind]);
-    await this.#database.orm.insert(oneTimeTokens).values({ hash: hashOf(token), kind, userId, expiresAt });
+    await this.#database.orm.insert(oneTimeTokens).values({ hash: hashOf(token), kind, userId, email, expiresAt });
     return token;
   }
 
-  /** Uses a token up; whose it is, or null. Of several callers exactly one gets it. */
-  async redeem(kind: TokenKind, token: string): Promise<string | null> {
-    const [row] = await this.#database.orm
+  /** Uses a token up; whose it is and for which address, or null. Of several callers exactly one gets it. */
+  async redeem(
+    kind: TokenKind,
+    token: string,
+    orm: Orm = this.#database.orm,
+  ): Promise<{ userId: string; email: string | null } | null> {
+    const [row] = await orm
       .update(oneTimeTokens)
       .set({ usedAt: this.#now })
       .where(and(this.#isGood(token), eq(oneTimeTokens.kind, kind)))
-      .returning({ userId: oneTimeTokens.userId });
-    return row?.userId ?? null;
+      .returning({ userId: oneTimeTokens.userId, email: oneTimeTokens.email });
+    return row ?? null;
+  }
+
+  /** Ends every token of a user but the verification of the address that is his already. */
+  async withdraw(userId: string, ownEmail: string | null, orm: Orm): Promise<void> {
+    const ends = or(ne(oneTimeTokens.kind, "verification"), ne(oneTimeTokens.email, ownEmail ?? ""));
+    await orm.delete(oneTimeTokens).where(and(eq(oneTimeTokens.userId, userId), ends));
   }
 
   /** True for a token that could be redeemed now. */

@@ -14,6 +14,8 @@ export interface ProfileChanges {
   readonly avatarFileId?: string | null | undefined;
 }
 
+export type AppSettings = Record<string, unknown>;
+
 /** The people of this protocol: accounts of the gateway with a profile here. */
 export class People {
   readonly #orm: Orm;
@@ -99,9 +101,8 @@ export class People {
     return shared.some(({ role }) => role !== "guest") ? "with e-mail" : "without e-mail";
   }
 
-  /** Changes a profile; throws the faults of an avatar that is none. */
+  /** Changes a profile; an avatar was checked before. */
   async update(id: string, { name, lang, avatarFileId }: ProfileChanges): Promise<void> {
-    if (typeof avatarFileId === "string") await this.checkAvatar(id, avatarFileId);
     if (name !== undefined) await this.#accounts.update(id, { name });
     await this.#orm
       .update(users)
@@ -124,34 +125,50 @@ export class People {
     await this.#orm.update(users).set({ pendingEmail: email }).where(eq(users.id, id));
   }
 
-  /** The address is the person's own: the pending one if there is one (W-4.19). Throws `email_in_use`. */
-  async verifyEmail(id: string): Promise<void> {
-    const [row] = await this.#orm.select({ pending: users.pendingEmail }).from(users).where(eq(users.id, id));
-    if (row?.pending) {
-      try {
-        await this.#accounts.update(id, { email: row.pending });
-      } catch (error) {
-        if (error instanceof AccountExists) throw errors.fault("email_in_use", { cause: error });
-        throw error;
-      }
+  /** The address that a verification of this account would be for: the one that waits for it, else its own. */
+  async emailToVerify(id: string): Promise<string | null> {
+    const [row] = await this.#orm
+      .select({ pending: users.pendingEmail, own: accounts.email })
+      .from(users)
+      .innerJoin(accounts, eq(accounts.id, users.id))
+      .where(eq(users.id, id));
+    return row?.pending ?? row?.own ?? null;
+  }
+
+  /**
+   * An address was shown to be the person's own; one that waited for this takes effect (W-4.19). False when it is not
+   * his any more, or somebody else's by now.
+   */
+  async verifyEmail(id: string, email: string): Promise<boolean> {
+    if ((await this.emailToVerify(id)) !== email) return false;
+    try {
+      await this.#accounts.update(id, { email });
+    } catch (error) {
+      if (error instanceof AccountExists) return false;
+      throw error;
     }
     await this.#orm
       .update(users)
       .set({ pendingEmail: null, isEmailVerified: true, updatedAt: new Date(this.#clock.now()) })
       .where(eq(users.id, id));
+    return true;
   }
 
-  /** Sets what was merged into the settings (W-4.22). */
-  async setAppSettings(id: string, appSettings: Record<string, unknown>): Promise<void> {
-    await this.#orm
-      .update(users)
-      .set({ appSettings, updatedAt: new Date(this.#clock.now()) })
-      .where(eq(users.id, id));
+  /** Replaces the settings of a person by what `merge` makes of them; calls at once follow one another (W-4.22). */
+  async changeAppSettings(id: string, merge: (before: AppSettings) => AppSettings): Promise<void> {
+    await this.#orm.transaction(async (tx) => {
+      const [row] = await tx.select({ before: users.appSettings }).from(users).where(eq(users.id, id)).for("update");
+      if (!row) throw errors.fault("not_found");
+      await tx
+        .update(users)
+        .set({ appSettings: merge(row.before), updatedAt: new Date(this.#clock.now()) })
+        .where(eq(users.id, id));
+    });
   }
 
   /** True for somebody who is admin of a workspace (W-4.24). */
-  async isAdminSomewhere(id: string): Promise<boolean> {
-    const [row] = await this.#orm
+  async isAdminSomewhere(id: string, orm: Orm = this.#orm): Promise<boolean> {
+    const [row] = await orm
       .select({ count: count() })
       .from(workspaceMembers)
       .where(and(eq(workspaceMembers.userId, id), eq(workspaceMembers.role, "admin")));

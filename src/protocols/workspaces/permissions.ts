@@ -1,4 +1,3 @@
-import * as v from "valibot";
 import type { Database, Orm } from "../../database/database.ts";
 import { Fault } from "../../errors.ts";
 import {
@@ -12,7 +11,6 @@ import {
 } from "./access.ts";
 import { errors } from "./errors.ts";
 import type { InviteCodes } from "./invite-codes.ts";
-import { Uuid } from "./messages.ts";
 import type { People } from "./people.ts";
 
 /** Ids a question may be about. */
@@ -58,7 +56,7 @@ export class Permissions {
     for (const action of actions) {
       const { needs, ask } = this.#rules.get(action) as Rule;
       const id = needs === null ? "" : (subject[needs] as string);
-      answers[action] = (needs === null || v.is(Uuid, id)) && (await allowed(ask(userId, id)));
+      answers[action] = await allowed(ask(userId, id));
     }
     return answers;
   }
@@ -116,9 +114,9 @@ function rulesOf(orm: Orm, inviteCodes: InviteCodes, people: People): ReadonlyMa
       {
         needs: "inviteId",
         async ask(userId, id) {
-          const code = await inviteCodes.byId(id);
-          if (code.createdBy === userId) return true;
-          return isLeader((await workspaceFor(orm, code.workspaceId, userId)).role);
+          const { createdBy, workspaceId } = await inviteCodes.byId(id);
+          const { role } = await workspaceFor(orm, workspaceId, userId);
+          return isLeader(role) || (createdBy === userId && role !== null);
         },
       },
     ],

@@ -1,11 +1,13 @@
 import type { CorsPolicy } from "../../http/cors.ts";
 import { type Core, defineProtocol, type Surface } from "../protocol.ts";
+import { AccountDeletion } from "./account-deletion.ts";
 import { Alarms } from "./alarms.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Authentication } from "./authentication.ts";
 import { CallInvites } from "./call-invites.ts";
 import { Changes } from "./changes.ts";
 import { Channels } from "./channels.ts";
+import { commands } from "./cli/commands.ts";
 import { Connections } from "./connections.ts";
 import { Conversations } from "./conversations.ts";
 import { Counters } from "./counters.ts";
@@ -15,6 +17,7 @@ import { errors } from "./errors.ts";
 import { Files } from "./files.ts";
 import { firstConversation } from "./first-conversation.ts";
 import { Guests } from "./guests.ts";
+import { Handovers } from "./handovers.ts";
 import { InviteCodes } from "./invite-codes.ts";
 import { Logins } from "./logins.ts";
 import { Losses } from "./losses.ts";
@@ -25,10 +28,12 @@ import { Notices } from "./notices.ts";
 import { OneTimeTokens } from "./one-time-tokens.ts";
 import { People } from "./people.ts";
 import { Permissions } from "./permissions.ts";
+import { Refusals } from "./refusals.ts";
 import { accountRoutes } from "./rest/account-routes.ts";
 import { channelRoutes } from "./rest/channel-routes.ts";
 import { conversationRoutes } from "./rest/conversation-routes.ts";
 import { Gate } from "./rest/gate.ts";
+import { LongPoll } from "./rest/long-poll.ts";
 import { surface } from "./rest/surface.ts";
 import { workspaceRoutes } from "./rest/workspace-routes.ts";
 import { Seal } from "./seal.ts";
@@ -58,6 +63,7 @@ export const workspaces = defineProtocol({
   settings: workspacesSection,
   check: checkSettings,
   build,
+  commands,
   firstConversation,
 });
 
@@ -73,23 +79,25 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
     maxAge: 600,
     preflight: { status: 204, body: null },
   };
-  const linkBase = (settings.publicUrl ?? "").replace(/\/$/, "");
+  const imageBase = (settings.publicUrl ?? "").replace(/\/$/, "");
   const peers = core.keep("peers", () => new Map<string, WorkspacesPeer>());
 
   const seal = new Seal(settings.secretKey);
   const counters = new Counters(metrics);
+  const refusals = new Refusals({ log, clock });
   const notices = new Notices();
-  const views = new Views(linkBase);
-  const mailer = openMailer(settings, log);
+  const views = new Views(imageBase);
+  const mailer = openMailer({ log, clock }, settings);
   const alarms = new Alarms({ timers: backplane.timers, log });
-  const changes = new Changes({ database, backplane });
+  const handovers = new Handovers({ backplane, log });
+  const changes = new Changes({ database, backplane, handovers });
   const people = new People({ database, accounts, clock });
   const sessions = new Sessions({ database, clock }, settings);
   const oneTimeTokens = new OneTimeTokens({ database, clock });
-  const files = new Files({ database, clock, views }, settings.filesDir);
+  const files = new Files({ database, clock, log, views }, settings.filesDir);
   const tell = notices.mediaServer.bind(notices);
   const media = openMedia({ settings, database, backplane, clock, log, metrics, seal, tell });
-  const statuses = new Statuses({ notices, people });
+  const statuses = new Statuses({ notices });
   const arrivals = new Arrivals({ notices, people, views, clock });
   const departures = new Departures({ notices, media, statuses, clock }, settings);
   const drop = (id: string) => peers.get(id)?.drop();
@@ -138,35 +146,33 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
     statuses,
     views,
   });
-  const logins = new Logins(
-    {
-      accounts,
-      backplane,
-      changes,
-      connections,
-      departures,
-      inviteCodes,
-      mailer,
-      notices,
-      oneTimeTokens,
-      people,
-      sessions,
-      statuses,
-      views,
-    },
-    { linkBase },
-  );
+  const logins = new Logins({
+    accounts,
+    backplane,
+    changes,
+    connections,
+    inviteCodes,
+    log,
+    mailer,
+    notices,
+    oneTimeTokens,
+    people,
+    sessions,
+    views,
+  });
+  const accountDeletion = new AccountDeletion({ changes, departures, files, notices, people, statuses });
   const guests = new Guests(
     { accounts, changes, clock, departures, inviteCodes, logins, people, statuses },
     { ttl: settings.guestTtl },
   );
   const permissions = new Permissions({ database, inviteCodes, people });
   const authentication = new Authentication({ database, sessions, connections, media, clock }, peers, settings);
-  const nodes = new Nodes({ backplane, losses, database, log }, peers, authentication);
+  const nodes = new Nodes({ backplane, losses, media, database, log }, peers, authentication);
   const gate = new Gate(
-    { sessions, tallies: backplane.tallies, counters },
+    { sessions, tallies: backplane.tallies, counters, refusals },
     { perUser: settings.rateRest, perAddress: settings.ratePublic },
   );
+  const longPoll = new LongPoll({ clock }, { perAddress: settings.socketsPerIp });
 
   // At the start alone: after a reload the sockets are still there.
   if (gateway.redisUrl === undefined) await core.keep("started", () => nodes.startAlone());
@@ -180,13 +186,12 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
   return {
     rest: surface(
       [
-        ...accountRoutes({ files, gate, logins, notices, oneTimeTokens, people, permissions, views }),
+        ...accountRoutes({ accountDeletion, files, gate, logins, notices, oneTimeTokens, people, permissions, views }),
         ...workspaceRoutes({
           changes,
           channels,
           gate,
           inviteCodes,
-          linkBase,
           mailer,
           people,
           talks,
@@ -204,6 +209,7 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
           workspaces: spaces,
         }),
         ...conversationRoutes({ callInvites, conversations, gate }),
+        ...(settings.longPoll ? [longPoll.route(gate)] : []),
       ],
       cors,
       settings.hosts,
@@ -220,8 +226,10 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
         connections,
         conversations,
         counters,
+        handovers,
         losses,
         peers,
+        refusals,
       }),
     ],
     tasks: [
@@ -247,8 +255,10 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
     ],
     async close() {
       for (const stop of stops) stop();
+      await longPoll.close();
       nodes.close();
-      await media.close();
+      handovers.close();
+      await Promise.all([media.close(), mailer?.close()]);
     },
   };
 }

@@ -6,7 +6,7 @@ export interface Session {
   identity: Identity | null;
   /** Failed `auth` events so far (W-2.30). */
   failures: number;
-  /** When it began to send too much, and when it last did (W-5.12). Epoch milliseconds. */
+  /** When it began to send too much, and when it last did (W-5.12). Elapsed ms of the clock. */
   floodingSince: number;
   floodedAt: number;
   /** Ends the wait for its authentication (W-2.29). */

@@ -42,6 +42,7 @@ export const workspacesSection = section("WORKSPACES", {
   socketsPerIp: integer(5000, "Sockets an address may have over all nodes.", { min: 1 }),
   unauthPerIp: integer(1000, "Sockets an address may have that are not authenticated.", { min: 1 }),
   bindSid: flag(true, "Take the requests of a polling session from the address that opened it alone."),
+  longPoll: flag(false, "Serve GET /long-poll, by which the existing desktop client tells whether it is online."),
   hidePrivateChannels: flag(false, "Tell of private channels to their members alone, not to the whole workspace."),
   secretKey: signingSecret(
     "Encrypts room secrets, invite codes and recorded tokens. Comma list: the first writes, all read.",

@@ -1,9 +1,9 @@
-import { eq } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import type { Change } from "./changes.ts";
+import type { ConnectionRow } from "./departures.ts";
 import type { ChosenBy, OnlineStatus } from "./messages.ts";
 import type { Notices } from "./notices.ts";
-import type { People } from "./people.ts";
-import { connections, users } from "./tables.ts";
+import { connections, users, workspaceMembers } from "./tables.ts";
 
 /** A user whose row the change holds: nobody else alters the user's connections or status meanwhile. */
 export interface LockedUser {
@@ -14,37 +14,53 @@ export interface LockedUser {
   visibleStatus: OnlineStatus;
 }
 
-/** What others see (W-7.2). `asleep` has an entry for each connection, those in grace included. */
-export function visibleStatus(chosen: OnlineStatus | null, asleep: readonly boolean[]): OnlineStatus {
-  if (asleep.length === 0) return "offline";
+/** What is read of a user who is being held. */
+const heldUser = {
+  id: users.id,
+  isGuest: users.isGuest,
+  chosenStatus: users.chosenStatus,
+  chosenBy: users.chosenBy,
+  visibleStatus: users.visibleStatus,
+  actingNode: users.actingNode,
+};
+
+/** What others see (W-7.2). `asleep`: whether all connections are, those in grace included; null when there are none. */
+export function visibleStatus(chosen: OnlineStatus | null, asleep: boolean | null): OnlineStatus {
+  if (asleep === null) return "offline";
   if (chosen === "offline" || chosen === "idle") return chosen;
-  return asleep.every(Boolean) ? "idle" : "online";
+  return asleep ? "idle" : "online";
 }
 
 /** The online status of users (section 7). */
 export class Statuses {
   readonly #notices: Notices;
-  readonly #people: People;
 
-  constructor(parts: { notices: Notices; people: People }) {
+  constructor(parts: { notices: Notices }) {
     this.#notices = parts.notices;
-    this.#people = parts.people;
   }
 
   /** Holds a user; null when there is none any more. */
-  async lock({ tx }: Change, userId: string): Promise<LockedUser | null> {
-    const [user] = await tx
-      .select({
-        id: users.id,
-        isGuest: users.isGuest,
-        chosenStatus: users.chosenStatus,
-        chosenBy: users.chosenBy,
-        visibleStatus: users.visibleStatus,
-      })
+  async lock({ tx, held }: Change, userId: string): Promise<LockedUser | null> {
+    const [user] = await tx.select(heldUser).from(users).where(eq(users.id, userId)).for("update");
+    if (user) await held(userId, user.actingNode);
+    return user ?? null;
+  }
+
+  /** Holds a user and a connection of his, those in grace included; null when there is none. */
+  async lockWith(
+    { tx, held }: Change,
+    userId: string,
+    socketId: string,
+  ): Promise<{ user: LockedUser; connection: ConnectionRow } | null> {
+    // All tables of the join are locked, so that all of the row is as it stands when the wait for the user is over.
+    const [found] = await tx
+      .select({ user: heldUser, connection: connections })
       .from(users)
+      .innerJoin(connections, and(eq(connections.userId, users.id), eq(connections.id, socketId)))
       .where(eq(users.id, userId))
       .for("update");
-    return user ?? null;
+    if (found) await held(userId, found.user.actingNode);
+    return found ?? null;
   }
 
   /** Notes what a user chose (W-7.4, W-7.5); `settle` has to follow. */
@@ -56,21 +72,23 @@ export class Statuses {
   /** Writes what changed after the user's connections or choice did, and tells what others see (W-7.9, W-7.10). */
   async settle(change: Change, user: LockedUser): Promise<void> {
     const { tx } = change;
+    // Whoever has a connection is a member of its workspace, so that no row means no connection as well.
     const rows = await tx
-      .select({ asleep: connections.asleep })
-      .from(connections)
-      .where(eq(connections.userId, user.id));
-    if (rows.length === 0) this.choose(user, null, null);
-    const visible = visibleStatus(
-      user.chosenStatus,
-      rows.map(({ asleep }) => asleep),
-    );
+      .select({
+        workspaceId: workspaceMembers.workspaceId,
+        asleep: sql<boolean | null>`(select bool_and(asleep) from ${connections} where user_id = ${user.id})`,
+      })
+      .from(workspaceMembers)
+      .where(eq(workspaceMembers.userId, user.id));
+    const asleep = rows[0]?.asleep ?? null;
+    if (asleep === null) this.choose(user, null, null);
     const before = user.visibleStatus;
-    user.visibleStatus = visible;
-    const { chosenStatus, chosenBy, visibleStatus: visibleNow } = user;
-    await tx.update(users).set({ chosenStatus, chosenBy, visibleStatus: visibleNow }).where(eq(users.id, user.id));
-    if (visible === before) return;
-    const workspaces = await this.#people.workspacesOf(user.id, tx);
-    change.after(() => this.#notices.status(workspaces, user.id, visible));
+    const after = visibleStatus(user.chosenStatus, asleep);
+    user.visibleStatus = after;
+    const { chosenStatus, chosenBy, visibleStatus: visible } = user;
+    await tx.update(users).set({ chosenStatus, chosenBy, visibleStatus: visible }).where(eq(users.id, user.id));
+    if (after === before) return;
+    const workspaces = rows.map(({ workspaceId }) => workspaceId);
+    change.after(() => this.#notices.status(workspaces, user.id, after));
   }
 }

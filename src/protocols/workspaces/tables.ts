@@ -53,6 +53,8 @@ export const users = schema.table("users", {
   chosenBy: text("chosen_by").$type<ChosenBy>(),
   /** What others were last shown (W-7.10). */
   visibleStatus: text("visible_status").$type<OnlineStatus>().notNull().default("offline"),
+  /** The node that last changed something of this person (W-1.19). */
+  actingNode: text("acting_node"),
   isGuest: boolean("is_guest").notNull().default(false),
   createdAt: moment("created_at").notNull(),
   updatedAt: moment("updated_at").notNull(),
@@ -97,6 +99,8 @@ export const oneTimeTokens = schema.table(
     hash: text("hash").primaryKey(),
     kind: text("kind").$type<"link" | "verification" | "reset">().notNull(),
     userId: userId(),
+    /** The address a verification is for. */
+    email: text("email"),
     expiresAt: moment("expires_at").notNull(),
     usedAt: moment("used_at"),
   },

@@ -1,5 +1,6 @@
 import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import { accounts } from "../../accounts/tables.ts";
+import { type AvatarSide, avatarFile } from "./avatars.ts";
 import type { ChannelRole, MediaFlags, OnlineStatus, StoredMediaState, WorkspaceRole } from "./messages.ts";
 import { type channels, users, type workspaces } from "./tables.ts";
 
@@ -39,8 +40,7 @@ export interface ImageSet {
   readonly image64x64: string;
   readonly image128x128: string;
   readonly image256x256: string;
-  readonly image512x512?: string;
-  readonly original?: string;
+  readonly image512x512: string;
 }
 
 /** W-3.10 */
@@ -80,10 +80,15 @@ export class Views {
     this.#imageBase = imageBase;
   }
 
-  /** All sizes are the uploaded image: clients scale it. */
   imageSet(fileId: string): ImageSet {
-    const url = `${this.#imageBase}/files/${fileId}`;
-    return { image32x32: url, image64x64: url, image128x128: url, image256x256: url, original: url };
+    const url = (side: AvatarSide) => `${this.#imageBase}/files/${avatarFile(fileId, side)}`;
+    return {
+      image32x32: url(32),
+      image64x64: url(64),
+      image128x128: url(128),
+      image256x256: url(256),
+      image512x512: url(512),
+    };
   }
 
   workspace(row: WorkspaceRow): WorkspaceView {

@@ -1,8 +1,13 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { Redis } from "ioredis";
 import postgres from "postgres";
-import { eventually, type Json, MEDIA, type Person, type Stage, Stages } from "./stage.ts";
+import { freshPrefix, testRedis } from "../../support/redis.ts";
+import { eventually, HANGS, type Json, MEDIA, PASSWORD, type Person, type Stage, Stages } from "./stage.ts";
+
+setDefaultTimeout(HANGS);
 
 /** Every attack that section 13 names is tried, and fails. */
+const redis = await testRedis();
 const stages = new Stages();
 let stage: Stage;
 let alice: Person;
@@ -12,15 +17,15 @@ let workspace: string;
 let channel: string;
 beforeAll(async () => {
   stage = await stages.startTimed();
+});
+afterAll(() => stages.stop());
+// Of each test alone: what becomes of the sockets of one is not told to those of the next.
+beforeEach(async () => {
+  stage.leave();
   alice = await stage.person("Alice Adams");
   workspace = await stage.workspace(alice);
   bob = await stage.member(workspace, alice, "Bob Brown");
   mallory = await stage.person("Mallory Moore");
-});
-afterAll(() => stages.stop());
-beforeEach(async () => {
-  stage.leave();
-  await stage.pass(65_000);
   channel = await stage.channel(workspace, alice);
 });
 
@@ -128,6 +133,15 @@ describe("W-13.4 channel tokens and codes", () => {
     }
     expect((await stage.post(`/channels/${channel}/invite`, guest)).status).toBe(403);
     expect(errorOf(await stage.post(`/join/${invite.token}`, mallory))).toEqual([400, "InvalidCode"]);
+    // Nor by way of the workspace's own codes: its other admins are not in the channel.
+    const admin = await stage.member(workspace, alice);
+    await stage.role(workspace, alice, admin, "admin");
+    expect((await stage.get(`/channels/${secret}/invite`, admin)).status).toBe(403);
+    const listed = await stage.get(`/workspaces/${workspace}/invites?list=all`, admin);
+    expect(listed.text).not.toContain(invite.id);
+    expect(listed.text).not.toContain(invite.token);
+    expect((await stage.delete(`/invites/${invite.id}`, admin)).status).toBe(404);
+    expect((await stage.get(`/check/${invite.token}`)).status).toBe(400);
     const visitor = await stage.guest(secret, alice);
     const { workspace: seen, channels } = await stage.must(stage.get(`/workspaces/${workspace}`, visitor));
     expect([seen.userRelation.role, channels.map(({ id }: Json) => id)]).toEqual(["guest", [secret]]);
@@ -141,8 +155,8 @@ describe("W-13.4 channel tokens and codes", () => {
     }
   });
 
-  test("codes have a use limit, and e-mail codes an owner", async () => {
-    const limited = await stages.startTimed({ WORKSPACES_INVITE_MAX_USES: "2" });
+  test("codes have a use limit", async () => {
+    await using limited = await stages.startTimed({ WORKSPACES_INVITE_MAX_USES: "2" });
     const owner = await limited.person();
     const id = await limited.workspace(owner);
     const { code } = await limited.must(limited.post(`/workspaces/${id}/invites`, owner));
@@ -150,11 +164,10 @@ describe("W-13.4 channel tokens and codes", () => {
       expect((await limited.post(`/join/${code}`, await limited.person())).status).toBe(status);
     }
     expect(errorOf(await limited.get(`/check/${code}`))).toEqual([400, "Invite code is not valid"]);
-    await limited.stop();
   });
 });
 
-describe("W-13.5 W-13.14 input", () => {
+describe("W-13.5 W-13.14 W-12.10 W-12.11 W-12.12 W-4.1 W-4.2 input", () => {
   test("hostile bodies, ids and queries are refused by name and never a 500", async () => {
     const client = await stage.client(alice, workspace);
     const payload = { statusCode: 400, error: "Bad Request", message: "Invalid request payload input" };
@@ -204,7 +217,58 @@ describe("W-13.5 W-13.14 input", () => {
 });
 
 describe("W-13.6 live sockets", () => {
-  test("signout, kick, deletion of workspace and account end them for good, in order", async () => {
+  test("signout, a new password, a kick and the end of the account put out exactly the sockets they are about", async () => {
+    const [owner, person] = [await stage.person(), await stage.person()];
+    const id = await stage.workspace(owner, "Here");
+    const { code } = await stage.must(stage.post(`/workspaces/${id}/invites`, owner));
+    await stage.must(stage.post(`/join/${code}`, person));
+    const elsewhere = await stage.workspace(await stage.person(), "Elsewhere");
+    const signIn = async (password: string): Promise<Person> => {
+      const { credentials } = await stage.must(
+        stage.post("/signin", null, { credentials: { email: person.email, password } }),
+      );
+      return { ...person, token: credentials.accessToken, credentials };
+    };
+    const watcher = await stage.client(owner, id);
+    const gone = "io server disconnect";
+
+    const [first, second] = [await stage.client(person, id), await stage.client(await signIn(PASSWORD), id)];
+    await stage.must(stage.post("/signout", person));
+    expect(await first.until("disconnect")).toBe(gone);
+    await second.settle();
+    const third = await stage.client(await signIn(PASSWORD), id, { generation: 4 });
+    await stage.must(stage.post("/password", third.person, { oldPassword: PASSWORD, password: "the next one" }));
+    for (const client of [second, third]) {
+      await client.until("password-changed");
+      expect(await client.until("disconnect")).toBe(gone);
+    }
+
+    const again = await signIn("the next one");
+    const own = await stage.workspace(again, "His own");
+    const [here, there] = [await stage.client(again, id), await stage.client(again, own)];
+    await stage.must(stage.delete(`/workspaces/${id}/members/${person.id}`, owner));
+    expect(await here.until("kicked-from-workspace")).toEqual({ workspaceId: id });
+    expect(await here.until("disconnect")).toBe(gone);
+    // The one of another workspace hears of it and stays.
+    await there.settle();
+    expect(there.socket.connected).toBe(true);
+    expect(await (await stage.connect(again)).auth(id)).toMatchObject({ message: "Can't listen workspace events" });
+    expect(await (await stage.connect(again)).auth(elsewhere)).toMatchObject({
+      message: "Can't listen workspace events",
+    });
+
+    await stage.must(stage.delete(`/workspaces/${own}`, again, { name: "His own" }));
+    expect(await there.until("disconnect")).toBe(gone);
+    const { code: next } = await stage.must(stage.post(`/workspaces/${id}/invites`, owner));
+    await stage.must(stage.post(`/join/${next}`, again));
+    const last = await stage.client(again, id);
+    await stage.must(stage.post("/me/delete", again));
+    expect(await last.until("disconnect")).toBe(gone);
+    await watcher.settle();
+    expect(watcher.socket.connected).toBe(true);
+  });
+
+  test("deletion of the workspace ends them for good, in order", async () => {
     const owner = await stage.person();
     const id = await stage.workspace(owner, "Doomed");
     const member = await stage.member(id, owner);
@@ -225,6 +289,41 @@ describe("W-13.6 live sockets", () => {
       expect(await client.until("disconnect")).toBe("io server disconnect");
     }
     expect((await stage.get(`/workspaces/${id}`, owner)).status).toBe(404);
+  });
+});
+
+describe("W-13.10 media out of order", () => {
+  const JANUS = {
+    // Nothing listens there.
+    WORKSPACES_JANUS_URL: "http://127.0.0.1:1/janus",
+    WORKSPACES_JANUS_ADMIN_URL: "http://127.0.0.1:1/admin",
+    WORKSPACES_JANUS_PUBLIC_URL: "https://media.example/janus",
+    WORKSPACES_JANUS_PUBLIC_WS_URL: "wss://media.example/janus",
+    WORKSPACES_JANUS_ADMIN_SECRET: "an admin secret",
+    WORKSPACES_JANUS_AUDIOBRIDGE_KEY: "a key",
+    WORKSPACES_JANUS_VIDEOROOM_KEY: "a key",
+    WORKSPACES_JANUS_TEXTROOM_KEY: "a key",
+  };
+
+  test("without its media servers a select is refused each time, and nobody is told, let in or given anything", async () => {
+    await using mute = await stages.start({ env: JANUS });
+    const owner = await mute.person();
+    const id = await mute.workspace(owner);
+    const inside = await mute.channel(id, owner);
+    const [a, b] = [await mute.client(owner, id), await mute.client(await mute.member(id, owner), id)];
+    await a.rest();
+    for (const client of [a, b, a]) {
+      expect(errorOf(await mute.select(client, inside))).toEqual([503, "Media server is unavailable"]);
+    }
+    expect([await a.rest(), (await b.rest()).filter(([event]) => event !== "online-status-updated")]).toEqual([[], []]);
+    expect(await mute.inside(inside, owner)).toEqual([]);
+    const { channels } = await mute.must(mute.get(`/workspaces/${id}`, owner));
+    const usage = channels.find(({ id: channelId }: Json) => channelId === inside).userRelation;
+    expect(usage).toEqual({ role: "admin", usageCount: 0 });
+    a.emit("conversation-broadcast", "anybody there?");
+    expect(await a.until("socket-api-error")).toMatchObject({ message: "Channel is not selected" });
+    // Everything but media goes on (W-10.20).
+    await mute.must(mute.delete(`/channels/${inside}`, owner));
   });
 });
 
@@ -266,7 +365,7 @@ describe("W-13.12 W-3.3 what is told to whom", () => {
   });
 
   test("WORKSPACES_HIDE_PRIVATE_CHANNELS tells members alone", async () => {
-    const hiding = await stages.startTimed({ WORKSPACES_HIDE_PRIVATE_CHANNELS: "true" });
+    await using hiding = await stages.startTimed({ WORKSPACES_HIDE_PRIVATE_CHANNELS: "true" });
     const owner = await hiding.person();
     const id = await hiding.workspace(owner);
     const member = await hiding.member(id, owner);
@@ -276,37 +375,69 @@ describe("W-13.12 W-3.3 what is told to whom", () => {
     await hiding.must(hiding.delete(`/channels/${secret}`, owner));
     expect(await o.names()).toEqual(["channel-created", "channel-deleted"]);
     expect(await m.rest()).toEqual([]);
-    await hiding.stop();
   });
 });
 
 describe("W-2.2 at rest", () => {
-  test("no token, code or password is in the database in plain", async () => {
+  /** Everything that one can be let in by, of a gateway that has just made it. */
+  async function secretsOf(at: Stage): Promise<string[]> {
+    const person = await at.person();
+    const home = await at.workspace(person);
+    const { code } = await at.must(at.post(`/workspaces/${home}/invites`, person));
+    const { token } = await at.must(at.post(`/channels/${await at.channel(home, person)}/invite`, person));
+    const { code: link } = await at.must(at.post("/create-auth-link", person));
+    const { accessToken, refreshToken } = person.credentials;
+    const pair = await at.must(at.post("/refresh-token", null, { accessToken, refreshToken }));
+    const client = await at.client({ ...person, token: pair.accessToken }, home);
+    await at.must(at.select(client, await at.channel(home, client.person)));
+    return [accessToken, refreshToken, pair.accessToken, pair.refreshToken, code, token, link, PASSWORD];
+  }
+
+  test("nothing of it is in the database in plain", async () => {
     const url = await stages.databaseUrl();
     if (url === undefined) {
       console.error("*** NOT TESTED: without Postgres nobody looks into the tables ***");
       return;
     }
-    const { code } = await stage.must(stage.post(`/workspaces/${workspace}/invites`, alice));
-    const link = (await stage.must(stage.post("/create-auth-link", alice))).code;
-    const pair = await stage.must(
-      stage.post("/refresh-token", null, {
-        accessToken: mallory.credentials.accessToken,
-        refreshToken: mallory.credentials.refreshToken,
-      }),
-    );
+    const secrets = await secretsOf(stage);
     const sql = postgres(url, { max: 1 });
     try {
-      const tables =
-        await sql`select table_name as name from information_schema.tables where table_schema = 'workspaces'`;
+      const tables = await sql<{ schema: string; name: string }[]>`
+        select table_schema as schema, table_name as name from information_schema.tables
+        where table_schema in ('workspaces', 'accounts')`;
       let dump = "";
-      for (const { name } of tables) dump += JSON.stringify(await sql`select * from workspaces.${sql(name as string)}`);
-      for (const secret of [alice.token, code, link, pair.refreshToken, pair.accessToken, mallory.token]) {
-        expect(dump).not.toContain(secret);
-      }
+      for (const { schema, name } of tables)
+        dump += JSON.stringify(await sql`select * from ${sql(schema)}.${sql(name)}`);
+      for (const secret of secrets) expect(dump).not.toContain(secret);
       expect(dump).toContain(alice.id);
     } finally {
       await sql.end();
+    }
+  });
+
+  test.if(redis.available)("nor in Redis", async () => {
+    const { keyPrefix, remove } = freshPrefix(redis.url);
+    await using keys = new AsyncDisposableStack();
+    keys.defer(remove);
+    await using node = await stages.start({ env: { REDIS_URL: redis.url, KEY_PREFIX: keyPrefix } });
+    const secrets = await secretsOf(node);
+    const store = new Redis(redis.url);
+    try {
+      const names = await store.keys(`${keyPrefix}*`);
+      expect(names.length).toBeGreaterThan(0);
+      const read: Record<string, (key: string) => Promise<unknown>> = {
+        string: (key) => store.get(key),
+        hash: (key) => store.hgetall(key),
+        set: (key) => store.smembers(key),
+        zset: (key) => store.zrange(key, "0", "-1"),
+        stream: (key) => store.xrange(key, "-", "+"),
+        list: (key) => store.lrange(key, "0", "-1"),
+      };
+      let dump = "";
+      for (const key of names) dump += key + JSON.stringify(await read[await store.type(key)]?.(key));
+      for (const secret of secrets) expect(dump).not.toContain(secret);
+    } finally {
+      store.disconnect();
     }
   });
 });
@@ -331,7 +462,7 @@ describe("W-13.17 polling sessions", () => {
 
 describe("W-13.18 W-4.7 rates", () => {
   test("calls of one user and of one address are limited, with Retry-After", async () => {
-    const limited = await stages.startTimed({ WORKSPACES_RATE_REST: "1", WORKSPACES_RATE_PUBLIC: "8" });
+    await using limited = await stages.startTimed({ WORKSPACES_RATE_REST: "1", WORKSPACES_RATE_PUBLIC: "8" });
     const person = await limited.person();
     const statuses: number[] = [];
     for (let i = 0; i < 6; i++) statuses.push((await limited.get("/me", person)).status);
@@ -340,13 +471,12 @@ describe("W-13.18 W-4.7 rates", () => {
     const answer = await limited.get("/status");
     expect(errorOf(answer)).toEqual([429, "Too many requests"]);
     expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
-    await limited.stop();
   });
 });
 
 describe("W-1.17 W-1.18 origins", () => {
   test("others are refused on REST and sockets; allowed ones are echoed with credentials", async () => {
-    const picky = await stages.startTimed({ WORKSPACES_ORIGINS: "https://app.example" });
+    await using picky = await stages.startTimed({ WORKSPACES_ORIGINS: "https://app.example" });
     const ask = (path: string, origin: string, method = "GET") =>
       fetch(picky.url + path, { method, headers: { origin, "access-control-request-headers": "authorization" } });
     for (const path of ["/status", "/socket.io/?EIO=4&transport=polling"]) {
@@ -358,15 +488,13 @@ describe("W-1.17 W-1.18 origins", () => {
     }
     const preflight = await ask("/me", "https://app.example", "OPTIONS");
     expect(preflight.headers.get("access-control-allow-headers")?.toLowerCase()).toBe("authorization, content-type");
-    await picky.stop();
   });
 
   test("W-1.3 under other Host values its paths are free", async () => {
-    const hosted = await stages.startTimed({ WORKSPACES_HOSTS: "spaces.example" });
+    await using hosted = await stages.startTimed({ WORKSPACES_HOSTS: "spaces.example" });
     const ask = (host: string, path: string) => fetch(hosted.url + path, { headers: { host } });
     expect((await ask("spaces.example", "/status")).status).toBe(200);
     expect((await ask("other.example", "/status")).status).toBe(404);
     expect((await ask("other.example", "/socket.io/?EIO=4&transport=polling")).status).toBe(404);
-    await hosted.stop();
   });
 });

@@ -1,3 +1,4 @@
+import type { Clock } from "../../../src/clock.ts";
 import { workspaces } from "../../../src/protocols/workspaces/protocol.ts";
 import { ManualClock } from "../../support/clock.ts";
 import { startGateway, type TestGateway } from "../../support/gateway.ts";
@@ -48,6 +49,9 @@ export type Json = any;
 export interface Member extends Person {
   readonly client: Client;
 }
+
+/** Milliseconds after which a test that hangs is ended: a net alone, which nothing is measured by. */
+export const HANGS = 120_000;
 
 export const MEDIA = { microphone: true, speakers: true, screen: false, camera: false, speaking: false };
 export const PASSWORD = "a password";
@@ -219,6 +223,11 @@ export class Stage {
     await this.gateway.stop(options);
     clearInterval(pushing);
   }
+
+  /** So that `await using` stops it, however a test ends: what runs on would see to the connections of others. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
 }
 
 /** One database for the gateways of a test file: Postgres where there is one, since an embedded one takes long to start. */
@@ -226,7 +235,7 @@ export class Stages {
   #database: Promise<FreshDatabase> | null = null;
   readonly #running: Stage[] = [];
 
-  async start(options: { env?: Record<string, string>; clock?: ManualClock; dataDir?: string } = {}): Promise<Stage> {
+  async start(options: { env?: Record<string, string>; clock?: Clock; dataDir?: string } = {}): Promise<Stage> {
     const databaseUrl = await this.databaseUrl();
     const gateway = await startGateway({
       protocols: [workspaces],
@@ -234,7 +243,7 @@ export class Stages {
       ...(options.clock === undefined ? {} : { clock: options.clock }),
       ...(options.dataDir === undefined ? {} : { dataDir: options.dataDir }),
     });
-    const stage = new Stage(gateway, options.clock ?? null);
+    const stage = new Stage(gateway, options.clock instanceof ManualClock ? options.clock : null);
     this.#running.push(stage);
     return stage;
   }
@@ -254,6 +263,25 @@ export class Stages {
   async stop(): Promise<void> {
     for (const stage of this.#running.splice(0)) await stage.stop();
     await (await this.#database)?.remove();
+  }
+}
+
+/**
+ * Counts the time in which this process ran. What a busy machine takes from it is no time of ours, so that limits can be
+ * held to whatever else goes on.
+ */
+export class RunningTime {
+  /** Milliseconds between two beats; those that were missed are not made up for. */
+  static readonly #beat = 10;
+  #beats = 0;
+  readonly #timer = setInterval(() => this.#beats++, RunningTime.#beat);
+
+  get milliseconds(): number {
+    return this.#beats * RunningTime.#beat;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
   }
 }
 

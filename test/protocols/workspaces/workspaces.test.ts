@@ -1,5 +1,7 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { type Json, type Person, type Stage, Stages } from "./stage.ts";
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { HANGS, type Json, type Person, type Stage, Stages } from "./stage.ts";
+
+setDefaultTimeout(HANGS);
 
 const stages = new Stages();
 let stage: Stage;

@@ -1,4 +1,5 @@
 import { type Database, DatabaseUnavailable } from "../../../database/database.ts";
+import { afterPatience } from "../patience.ts";
 import { connectionOptions } from "./connection-options.ts";
 import type { Grants, TokenPair } from "./grants.ts";
 import type { Hosting, Hostings } from "./hostings.ts";
@@ -22,6 +23,8 @@ export interface AdmissionParts {
   readonly numbers: RoomNumbers;
   readonly hostings: Hostings;
   readonly grants: Grants;
+  /** The rooms of a conversation were found missing. */
+  readonly lost: (hosting: Hosting, seenAt: Date) => Promise<void>;
   /** Gives a grant back. */
   readonly leave: (grant: string) => void;
   /** A server did not answer. */
@@ -50,7 +53,7 @@ export class Admission {
   /** Throws {@link MediaUnavailable} and `DatabaseUnavailable`; then nothing is left behind, or it will be removed. */
   async admit(seat: Seat): Promise<Grant> {
     const late = Promise.withResolvers<never>();
-    const timer = setTimeout(() => late.reject(new MediaUnavailable("media took too long")), PATIENCE);
+    const cancel = afterPatience(PATIENCE, () => late.reject(new MediaUnavailable("media took too long")));
     const prepared = this.#prepare(seat, performance.now() + PATIENCE);
     try {
       return await Promise.race([prepared, late.promise]);
@@ -63,7 +66,7 @@ export class Admission {
       if (error instanceof MediaUnavailable || error instanceof DatabaseUnavailable) throw error;
       throw new MediaUnavailable("media could not be prepared", { cause: error });
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 
@@ -130,7 +133,7 @@ export class Admission {
     } catch (error) {
       if (!(error instanceof NoSuchRoom)) throw error;
       // Rooms that were there and are gone take everybody's tokens along: all of them are to be restored.
-      if (hosting.madeAt) await this.#parts.hostings.markStale(hosting, new Date(hosting.madeAt.getTime() + 1));
+      if (hosting.madeAt) await this.#parts.lost(hosting, new Date(hosting.madeAt.getTime() + 1));
       await this.#make(server, hosting);
       await server.rooms.allow(hosting, [pair.channelToken]);
     }

@@ -5,7 +5,7 @@ import type { Seal } from "../seal.ts";
 import { connections } from "../tables.ts";
 import type { Seat } from "./media.ts";
 import { randomToken } from "./random.ts";
-import { readable } from "./readable.ts";
+import { readable, unreadable } from "./readable.ts";
 import { mediaGrants } from "./tables.ts";
 
 /** The two tokens of one connection (W-10.11), plain. */
@@ -37,6 +37,8 @@ const LEASE = 20_000;
 /** Milliseconds from the making of a grant until its connection must be known to hold it. */
 const YOUTH = 30_000;
 const DAY = 86_400_000;
+/** Rows looked at by one purge. */
+const MAX_PURGED = 1_000;
 
 /** Tokens on record: those that work, and those that are to be removed (W-10.12, W-10.13). */
 export class Grants {
@@ -59,11 +61,11 @@ export class Grants {
 
   /** A grant that has not ended. */
   async find(id: string, tx: Orm = this.#database.orm): Promise<TokenPair | null> {
-    const [row] = await tx
+    const rows = await tx
       .select()
       .from(mediaGrants)
       .where(and(sql`${mediaGrants.id}::text = ${id}`, isNull(mediaGrants.endedAt)));
-    return row ? this.#plain(row) : null;
+    return readable(rows, (row) => this.#plain(row))[0] ?? null;
   }
 
   /** Grants of a conversation that have not ended. */
@@ -128,24 +130,28 @@ export class Grants {
     await this.#database.orm.delete(mediaGrants).where(and(eq(mediaGrants.id, id), isNotNull(mediaGrants.endedAt)));
   }
 
-  /** Drops what could not be removed from servers that are not in the settings any more, after a day. */
+  /**
+   * Drops, after a day, what cannot be removed: tokens on servers that are not in the settings any more, and those sealed
+   * with a key that is not (W-14.11).
+   */
   async purge(known: readonly string[]): Promise<void> {
-    const old = lt(mediaGrants.endedAt, new Date(this.#clock.now() - DAY));
-    await this.#database.orm.delete(mediaGrants).where(and(old, notInArray(mediaGrants.server, [...known])));
+    const { orm } = this.#database;
+    const yesterday = new Date(this.#clock.now() - DAY);
+    const endedLongAgo = lt(mediaGrants.endedAt, yesterday);
+    await orm.delete(mediaGrants).where(and(endedLongAgo, notInArray(mediaGrants.server, [...known])));
+    const left = and(lt(mediaGrants.createdAt, yesterday), or(isNotNull(mediaGrants.endedAt), this.#isOrphan()));
+    const rows = await orm.select().from(mediaGrants).where(left).limit(MAX_PURGED);
+    const lost = unreadable(rows, (row) => this.#plain(row)).map(({ id }) => id);
+    if (lost.length > 0) await orm.delete(mediaGrants).where(inArray(mediaGrants.id, lost));
   }
 
   /** Grants that no connection holds and that are no longer young. */
   async orphans(limit: number): Promise<string[]> {
-    const { orm } = this.#database;
-    const holders = orm
-      .select({ id: connections.id })
-      .from(connections)
-      .where(eq(connections.mediaGrant, sql`${mediaGrants.id}::text`));
     const old = lt(mediaGrants.createdAt, new Date(this.#clock.now() - YOUTH));
-    const rows = await orm
+    const rows = await this.#database.orm
       .select({ id: mediaGrants.id })
       .from(mediaGrants)
-      .where(and(isNull(mediaGrants.endedAt), old, notExists(holders)))
+      .where(and(old, this.#isOrphan()))
       .limit(limit);
     return rows.map(({ id }) => id);
   }
@@ -158,6 +164,15 @@ export class Grants {
       .from(connections)
       .innerJoin(mediaGrants, eq(connections.mediaGrant, sql`${mediaGrants.id}::text`))
       .where(and(eq(mediaGrants.server, server), of, isNull(mediaGrants.endedAt), isNull(connections.graceUntil)));
+  }
+
+  /** It has not ended, and no connection holds it. */
+  #isOrphan() {
+    const holders = this.#database.orm
+      .select({ id: connections.id })
+      .from(connections)
+      .where(eq(connections.mediaGrant, sql`${mediaGrants.id}::text`));
+    return and(isNull(mediaGrants.endedAt), notExists(holders));
   }
 
   #sealed({ serverToken, channelToken }: Pick<TokenPair, "serverToken" | "channelToken">) {

@@ -3,7 +3,7 @@ import type { Clock } from "../../../clock.ts";
 import type { Database, Orm } from "../../../database/database.ts";
 import type { Seal } from "../seal.ts";
 import type { Rooms } from "./janus/rooms.ts";
-import { readable } from "./readable.ts";
+import { readable, unreadable } from "./readable.ts";
 import { mediaGrants, mediaHostings } from "./tables.ts";
 
 /** Rooms of a channel on a server. */
@@ -35,8 +35,11 @@ export class Hostings {
   /** The open hosting of a channel, held until the end of the transaction. */
   async hold(tx: Orm, channelId: string): Promise<Hosting | null> {
     const open = and(eq(mediaHostings.channelId, channelId), eq(mediaHostings.state, "open"));
-    const [row] = await tx.select().from(mediaHostings).where(open).for("update");
-    return row ? this.#plain(row) : null;
+    const rows = await tx.select().from(mediaHostings).where(open).for("update");
+    const [hosting] = readable(rows, (row) => this.#plain(row));
+    // Rooms whose secret nobody can open any more cannot be used or destroyed: they count as gone.
+    if (!hosting && rows.length > 0) await tx.delete(mediaHostings).where(open);
+    return hosting ?? null;
   }
 
   /**
@@ -107,10 +110,15 @@ export class Hostings {
     await this.#database.orm.update(mediaHostings).set(values).where(this.#is(channelId, server));
   }
 
-  /** The rooms were found missing, unless they have been made again since `seenAt`. */
-  async markStale({ channelId, server }: Hosting, seenAt: Date): Promise<void> {
-    const unchanged = and(this.#is(channelId, server), lt(mediaHostings.madeAt, seenAt));
-    await this.#database.orm.update(mediaHostings).set({ stale: true }).where(unchanged);
+  /** The rooms were found missing. False when that is known, or they have been made again since `seenAt`. */
+  async markStale({ channelId, server }: Hosting, seenAt: Date): Promise<boolean> {
+    const unchanged = and(
+      this.#is(channelId, server),
+      lt(mediaHostings.madeAt, seenAt),
+      eq(mediaHostings.stale, false),
+    );
+    const marked = await this.#database.orm.update(mediaHostings).set({ stale: true }).where(unchanged).returning();
+    return marked.length > 0;
   }
 
   /** All open hostings of a server. */
@@ -121,8 +129,8 @@ export class Hostings {
 
   /** One hosting; null when it is gone. */
   async find(channelId: string, server: string): Promise<Hosting | null> {
-    const [row] = await this.#database.orm.select().from(mediaHostings).where(this.#is(channelId, server));
-    return row ? this.#plain(row) : null;
+    const rows = await this.#database.orm.select().from(mediaHostings).where(this.#is(channelId, server));
+    return readable(rows, (row) => this.#plain(row))[0] ?? null;
   }
 
   /** Servers outside `known` that conversations are said to be on. */
@@ -134,7 +142,10 @@ export class Hostings {
     return rows.map(({ server }) => server).filter((server) => !known.includes(server));
   }
 
-  /** Drops rooms on servers that are not in the settings any more, once their tokens are dropped. */
+  /**
+   * Drops, once their tokens are dropped, what cannot be destroyed: rooms on servers that are not in the settings any
+   * more, and those whose secret was sealed with a key that is not (W-14.11).
+   */
   async purge(known: readonly string[]): Promise<void> {
     const { orm } = this.#database;
     const tokens = orm
@@ -143,6 +154,10 @@ export class Hostings {
       .where(and(eq(mediaGrants.channelId, mediaHostings.channelId), eq(mediaGrants.server, mediaHostings.server)));
     const gone = and(eq(mediaHostings.state, "closing"), notInArray(mediaHostings.server, [...known]));
     await orm.delete(mediaHostings).where(and(gone, notExists(tokens)));
+    const rows = await orm.select().from(mediaHostings).where(notExists(tokens));
+    for (const { channelId, server, secret } of unreadable(rows, (row) => this.#plain(row))) {
+      await orm.delete(mediaHostings).where(and(this.#is(channelId, server), eq(mediaHostings.secret, secret)));
+    }
   }
 
   async #claim(servers: readonly string[], which: ReturnType<typeof and>, limit: number): Promise<Hosting[]> {

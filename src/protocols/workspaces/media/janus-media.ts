@@ -60,7 +60,8 @@ export class JanusMedia implements MediaServers {
     const restoration = new Restoration({ ...shared, away, failover: settings.janusFailover });
     this.#cleanUp = new CleanUp({ ...shared, away, nodeTokens: this.#nodeTokens });
     const leave = (grant: string) => this.leave(grant);
-    this.#admission = new Admission({ ...shared, away, leave, numbers: new RoomNumbers(parts) });
+    const lost = restoration.lost.bind(restoration);
+    this.#admission = new Admission({ ...shared, away, leave, lost, numbers: new RoomNumbers(parts) });
     this.tasks = [
       { name: "media servers are probed", every: PROBE_EVERY, run: () => this.#watch.run(restoration) },
       { name: "media is restored", every: RESTORE_EVERY, run: () => restoration.run() },

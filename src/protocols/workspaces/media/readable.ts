@@ -11,3 +11,8 @@ export function readable<Row, T>(rows: readonly Row[], read: (row: Row) => T): T
     }
   });
 }
+
+/** Those that are passed over. */
+export function unreadable<Row>(rows: readonly Row[], read: (row: Row) => unknown): Row[] {
+  return rows.filter((row) => readable([row], read).length === 0);
+}

@@ -47,12 +47,21 @@ export class Restoration {
     }
   }
 
+  /** The rooms of a conversation were found missing: who is in it is told, once, and they are restored (W-10.24). */
+  async lost(hosting: Hosting, seenAt: Date): Promise<void> {
+    const { hostings, grants, tell } = this.#parts;
+    if (!(await hostings.markStale(hosting, seenAt))) return;
+    const holders = await grants.holders(hosting.server, hosting.channelId);
+    for (const { socketId, userId } of holders) tell(socketId, userId, { state: "down" });
+  }
+
   /** Looks which conversations of a server that may have restarted lost their rooms. Throws what a server may. */
   async verify(server: JanusServer): Promise<void> {
     const { clock, hostings } = this.#parts;
+    // As of now: rooms that are made from here on are there.
     const seenAt = new Date(clock.now());
     const look = async (hosting: Hosting) => {
-      if (hosting.madeAt && !(await server.rooms.exist(hosting))) await hostings.markStale(hosting, seenAt);
+      if (hosting.madeAt && !(await server.rooms.exist(hosting))) await this.lost(hosting, seenAt);
     };
     const open = await hostings.on(server.addresses.url);
     for (let from = 0; from < open.length; from += BATCH) await settle(open.slice(from, from + BATCH).map(look));

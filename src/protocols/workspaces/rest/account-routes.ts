@@ -1,19 +1,21 @@
 import * as v from "valibot";
 import { BodyTooLarge, readBody } from "../../../http/body.ts";
 import type { Route, RouteContext } from "../../../http/routes.ts";
+import type { AccountDeletion } from "../account-deletion.ts";
 import { errors, InvalidInput } from "../errors.ts";
 import type { Files } from "../files.ts";
 import type { Logins } from "../logins.ts";
 import { bodies } from "../messages.ts";
 import type { Notices } from "../notices.ts";
 import type { OneTimeTokens } from "../one-time-tokens.ts";
-import type { People } from "../people.ts";
+import type { AppSettings, People } from "../people.ts";
 import type { Permissions } from "../permissions.ts";
 import type { Views } from "../views.ts";
 import type { Gate } from "./gate.ts";
 
 /** What the routes of accounts work with. */
 export interface AccountRouteParts {
+  readonly accountDeletion: AccountDeletion;
   readonly files: Files;
   readonly gate: Gate;
   readonly logins: Logins;
@@ -58,7 +60,7 @@ function loginRoutes({ gate, logins, oneTimeTokens }: AccountRouteParts): Route[
       return "ok";
     }),
     gate.post("/reset-password/init", "none", bodies.resetInit, async ({ body }) => {
-      await logins.forgotPassword(body.email);
+      logins.forgotPassword(body.email);
       return "ok";
     }),
     gate.post("/reset-password", "none", bodies.reset, async ({ body }) => ({
@@ -69,11 +71,13 @@ function loginRoutes({ gate, logins, oneTimeTokens }: AccountRouteParts): Route[
     })),
     gate.get("/status", "none", async () => "OK"),
     gate.get("/protected", "any", async () => "OK"),
-    gate.get("/verify/:token", "none", (call) => logins.verify(call.code("token"))),
+    // The links of letters are looked at by HEAD before anybody follows them.
+    { ...gate.get("/verify/:token", "none", (call) => logins.verify(call.code("token"))), unsafe: true },
   ];
 }
 
-function profileRoutes({ gate, logins, people, views, notices, permissions, files }: AccountRouteParts): Route[] {
+function profileRoutes(parts: AccountRouteParts): Route[] {
+  const { accountDeletion, files, gate, logins, notices, people, permissions, views } = parts;
   return [
     gate.get("/me", "any", async ({ userId }) => views.confidential(await people.confidential(userId))),
     gate.get(`/user/:id{${UUID}}`, "any", async (call) => {
@@ -88,6 +92,8 @@ function profileRoutes({ gate, logins, people, views, notices, permissions, file
     gate.post("/profile", "any", bodies.profile, async ({ userId, body }) => {
       const { name, lang, avatarFileId, email } = body;
       const before = await people.confidential(userId);
+      // All that can be refused comes before anything that changes.
+      if (typeof avatarFileId === "string") await people.checkAvatar(userId, avatarFileId);
       if (email !== undefined && email.toLowerCase() !== before.email?.toLowerCase()) {
         await logins.changeEmail(userId, email);
       }
@@ -98,10 +104,11 @@ function profileRoutes({ gate, logins, people, views, notices, permissions, file
       return views.userWithEmail(person);
     }),
     gate.post("/me/app-settings", "any", bodies.appSettings, async ({ userId, body }) => {
-      const { appSettings } = await people.confidential(userId);
-      const merged = mergedSettings(appSettings, body);
-      if (Buffer.byteLength(JSON.stringify(merged)) > MAX_SETTINGS) throw new InvalidInput("payload", []);
-      await people.setAppSettings(userId, merged);
+      await people.changeAppSettings(userId, (before) => {
+        const merged = mergedSettings(before, body);
+        if (Buffer.byteLength(JSON.stringify(merged)) > MAX_SETTINGS) throw new InvalidInput("payload", []);
+        return merged;
+      });
       const user = views.confidential(await people.confidential(userId));
       notices.meUpdated(userId, user, "app-settings");
       return user;
@@ -111,17 +118,17 @@ function profileRoutes({ gate, logins, people, views, notices, permissions, file
       throw errors.fault("not_attached");
     }),
     gate.post("/me/delete", "any", bodies.empty, async ({ userId }) => {
-      await logins.deleteAccount(userId);
+      await accountDeletion.run(userId);
       return "ok";
     }),
     gate.get("/check-permissions", "any", async (call) => {
       const actions = (call.query("actions") ?? "").split(",").filter((action) => action !== "");
       if (actions.length === 0 || actions.length > MAX_ACTIONS) throw new InvalidInput("query", ["actions"]);
       return permissions.ask(call.userId, actions, {
-        channelId: call.query("channelId"),
-        workspaceId: call.query("workspaceId"),
-        userId: call.query("userId"),
-        inviteId: call.query("inviteId"),
+        channelId: call.queryId("channelId"),
+        workspaceId: call.queryId("workspaceId"),
+        userId: call.queryId("userId"),
+        inviteId: call.queryId("inviteId"),
       });
     }),
     gate.upload("/image", "account", async ({ userId, context }) => {
@@ -132,7 +139,7 @@ function profileRoutes({ gate, logins, people, views, notices, permissions, file
 }
 
 /** Merged one level deep: objects under the same key are joined, anything else is replaced. */
-function mergedSettings(before: Record<string, unknown>, given: Record<string, unknown>): Record<string, unknown> {
+function mergedSettings(before: AppSettings, given: AppSettings): AppSettings {
   const merged = { ...before };
   for (const [key, value] of Object.entries(given)) {
     const old = merged[key];
@@ -141,7 +148,7 @@ function mergedSettings(before: Record<string, unknown>, given: Record<string, u
   return merged;
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => v.is(v.record(v.string(), v.unknown()), value);
+const isObject = (value: unknown): value is AppSettings => v.is(v.record(v.string(), v.unknown()), value);
 
 async function uploadOf(context: RouteContext): Promise<Uint8Array> {
   const type = context.req.header("content-type") ?? "";

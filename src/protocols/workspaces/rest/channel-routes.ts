@@ -101,8 +101,7 @@ function inviteRoutes({ gate, changes, guests, inviteCodes, workspaces }: Channe
     }),
     gate.post("/channels/join/:token", "none", bodies.guest, (call) => guests.join(call.code("token"), call.body.name)),
     gate.post("/channel-invites/:id/deactivate", "any", bodies.empty, async (call) => {
-      const { id, channelId, workspaceId } = await inviteCodes.byId(call.id());
-      if (channelId === null) throw errors.fault("not_found");
+      const { id, channelId, workspaceId } = await inviteCodes.tokenById(call.id());
       await inviter(call, channelId);
       await inviteCodes.disable(id);
       await workspaces.kickInvited(workspaceId, [id]);

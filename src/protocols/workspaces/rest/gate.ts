@@ -4,8 +4,9 @@ import type { Method, Route, RouteContext } from "../../../http/routes.ts";
 import { demand } from "../access.ts";
 import type { Counters } from "../counters.ts";
 import { errors } from "../errors.ts";
+import type { Refusals } from "../refusals.ts";
 import type { Bearer, Sessions } from "../sessions.ts";
-import { bodyOf, codeOf, flagOf, idOf, queryOf, socketIdOf } from "./input.ts";
+import { bodyOf, codeOf, flagOf, idOf, queryIdOf, queryOf, socketIdOf } from "./input.ts";
 
 /** Who may call: everybody, whoever is logged in, or of those all but guests (column "Who" of section 4). */
 export type Who = "none" | "any" | "account";
@@ -46,6 +47,11 @@ export class Call<Body> {
     return queryOf(this.context, name);
   }
 
+  /** A uuid of the query. */
+  queryId(name: string): string | undefined {
+    return queryIdOf(this.context, name);
+  }
+
   flag(name: string): boolean {
     return flagOf(this.context, name);
   }
@@ -63,10 +69,13 @@ export interface GateParts {
   readonly sessions: Sessions;
   readonly tallies: Tallies;
   readonly counters: Counters;
+  readonly refusals: Refusals;
 }
 
 const BEARER = /^bearer +(\S+) *$/i;
 const MINUTE = 60_000;
+/** Statuses of failed logins and missing rights, which the log is told of (W-13.19). */
+const REFUSALS: ReadonlySet<number> = new Set([401, 403]);
 
 /** Lets calls in: login, rates, then the input (W-2.4, W-4.1, W-4.2, W-13.18). */
 export class Gate {
@@ -110,13 +119,21 @@ export class Gate {
       method,
       path,
       handler: async (context) => {
-        const bearer = who === "none" ? null : await this.#bearer(context);
-        await this.#limit(bearer, context.env.address);
-        if (who === "account") demand(bearer?.isGuest === false);
-        for (const name of idsIn(path)) idOf(context, name);
-        const answer = await handler(new Call(context, await read(context), bearer));
-        const headers = { "cache-control": "no-store" };
-        return typeof answer === "string" ? new Response(answer, { headers }) : Response.json(answer, { headers });
+        let bearer: Bearer | null = null;
+        try {
+          if (who !== "none") bearer = await this.#bearer(context);
+          await this.#limit(bearer, context.env.address);
+          if (who === "account") demand(bearer?.isGuest === false);
+          for (const name of idsIn(path)) idOf(context, name);
+          const answer = await handler(new Call(context, await read(context), bearer));
+          const headers = { "cache-control": "no-store" };
+          return typeof answer === "string" ? new Response(answer, { headers }) : Response.json(answer, { headers });
+        } catch (error) {
+          if (errors.owns(error) && REFUSALS.has(error.row.status)) {
+            this.#parts.refusals.tell(bearer?.userId ?? context.env.address, { code: error.code, route: path });
+          }
+          throw error;
+        }
       },
     };
   }

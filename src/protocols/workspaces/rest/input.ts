@@ -38,6 +38,13 @@ export function codeOf(context: RouteContext, name: string): string {
   return value;
 }
 
+/** A uuid in the query (W-4.2); undefined when it is not there. */
+export function queryIdOf(context: RouteContext, name: string): string | undefined {
+  const value = queryOf(context, name);
+  if (value !== undefined && !v.is(Uuid, value)) throw new InvalidInput("query", [name]);
+  return value;
+}
+
 /** One value of the query; undefined when it is not there. */
 export function queryOf(context: RouteContext, name: string): string | undefined {
   const values = context.req.queries(name) ?? [];

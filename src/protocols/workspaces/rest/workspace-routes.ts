@@ -4,7 +4,7 @@ import type { Changes } from "../changes.ts";
 import type { Channels } from "../channels.ts";
 import { errors, InvalidInput } from "../errors.ts";
 import type { InviteCodes } from "../invite-codes.ts";
-import { letters, type Mailer } from "../mail.ts";
+import type { Mailer } from "../mail.ts";
 import { bodies } from "../messages.ts";
 import type { People } from "../people.ts";
 import type { Talks } from "../talks.ts";
@@ -18,8 +18,6 @@ export interface WorkspaceRouteParts {
   readonly channels: Channels;
   readonly gate: Gate;
   readonly inviteCodes: InviteCodes;
-  /** Base of the links in letters. */
-  readonly linkBase: string;
   readonly mailer: Mailer | null;
   readonly people: People;
   readonly talks: Talks;
@@ -111,10 +109,10 @@ function memberRoutes({ gate, workspaces }: WorkspaceRouteParts): Route[] {
 }
 
 function inviteRoutes(parts: WorkspaceRouteParts): Route[] {
-  const { gate, workspaces, inviteCodes, people, views, changes, mailer, linkBase } = parts;
+  const { gate, workspaces, inviteCodes, people, views, changes, mailer } = parts;
   /** The workspace, if the caller may invite to it (W-4.37). */
   const inviter = async (call: Call<unknown>) => {
-    const access = await workspaces.forMember(call.userId, call.id());
+    const access = await workspaceFor(changes.orm, call.id(), call.userId);
     if (!invitesToWorkspace(access)) throw errors.fault("cannot_invite");
     return access.workspace;
   };
@@ -134,7 +132,7 @@ function inviteRoutes(parts: WorkspaceRouteParts): Route[] {
       if (!mailer) throw errors.fault("no_mail");
       for (const email of new Set(call.body.emailList.map((address) => address.toLowerCase()))) {
         const code = await inviteCodes.createForWorkspace(id, call.userId, email);
-        void mailer.send(letters.invitation(email, linkBase, name, code));
+        mailer.invitation(email, name, code);
       }
       return "ok";
     }),
@@ -163,7 +161,7 @@ function inviteRoutes(parts: WorkspaceRouteParts): Route[] {
       async (call) => {
         const revokeAccess = call.flag("revokeAccess");
         const { id, createdBy, workspaceId } = await inviteCodes.byId(call.id());
-        const { role } = await workspaceFor(parts.changes.orm, workspaceId, call.userId);
+        const { role } = await workspaceFor(changes.orm, workspaceId, call.userId);
         demand(isLeader(role) || (createdBy === call.userId && role !== null && !revokeAccess));
         await inviteCodes.disable(id);
         if (revokeAccess) await workspaces.kickInvited(workspaceId, [id]);

@@ -2,9 +2,17 @@ import type { ConnectionOptions } from "../../../../src/protocols/workspaces/med
 
 type Answer = Record<string, unknown>;
 
+/** What a handle is told: a plugin's data, and the description of a session of media if there is one. */
+export interface JanusEvent {
+  /** `event` for what a plugin says, `webrtcup` once there is a connection for media. */
+  readonly kind: string;
+  readonly data: Answer;
+  readonly jsep?: { readonly type: "offer" | "answer"; readonly sdp: string };
+}
+
 /**
- * A client of Janus as the existing client is one, but for media: opens the server with the server token and joins rooms
- * with the channel token (W-10.28). Texts are what Janus refused with.
+ * A client of Janus as the existing client is one: opens the server with the server token and joins rooms with the
+ * channel token (W-10.28). Texts are what Janus refused with. For media see peer.ts.
  */
 export class JanusClient {
   readonly #url: string;
@@ -37,11 +45,19 @@ export class JanusClient {
 
   /** Sends a request to a fresh handle and waits for the event that answers it. */
   async ask(plugin: string, body: object): Promise<string> {
-    const attached = await this.#post(`/${this.#session}`, { janus: "attach", plugin: `janus.plugin.${plugin}` });
-    const handle = idOf(attached);
-    await this.#post(`/${this.#session}/${handle}`, { janus: "message", body });
-    const data = await this.#event(handle, (answer) => answer[plugin] !== undefined);
+    const handle = await this.attach(plugin);
+    await this.message(handle, body);
+    const { data } = await this.event(handle, (event) => event.data[plugin] !== undefined);
     return String(data.error ?? data[plugin]);
+  }
+
+  /** A fresh handle. */
+  async attach(plugin: string): Promise<number> {
+    return idOf(await this.#post(`/${this.#session}`, { janus: "attach", plugin: `janus.plugin.${plugin}` }));
+  }
+
+  async message(handle: number, body: object, jsep?: JanusEvent["jsep"]): Promise<void> {
+    await this.#post(`/${this.#session}/${handle}`, { janus: "message", body, ...(jsep && { jsep }) });
   }
 
   async close(): Promise<void> {
@@ -49,13 +65,18 @@ export class JanusClient {
   }
 
   /** The first event of a handle that is awaited; others are let go. */
-  async #event(sender: number, awaited: (data: Answer) => boolean): Promise<Answer> {
+  async event(sender: number, awaited: (event: JanusEvent) => boolean): Promise<JanusEvent> {
     for (;;) {
       const token = this.#token === undefined ? "" : `&token=${this.#token}`;
       const response = await fetch(`${this.#url}/${this.#session}?maxev=1${token}`, { keepalive: false });
       for (const event of [(await response.json()) as Answer | Answer[]].flat()) {
         const data = (event.plugindata as { data: Answer } | undefined)?.data;
-        if (event.sender === sender && data && awaited(data)) return data;
+        const told = {
+          kind: String(event.janus),
+          data: data ?? {},
+          ...(event.jsep ? { jsep: event.jsep as NonNullable<JanusEvent["jsep"]> } : {}),
+        };
+        if (event.sender === sender && awaited(told)) return told;
         if (event.janus === "error") throw new Error(String((event.error as { reason: string }).reason));
       }
     }

@@ -1,9 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { MediaUnavailable } from "../../../../src/protocols/workspaces/media/media.ts";
 import { janusAvailable, startJanus, type TestJanus } from "../../../support/janus.ts";
+import { HANGS, RunningTime } from "../stage.ts";
 import { JanusClient } from "./client.ts";
 import { Observer } from "./observer.ts";
 import { type Person, Stage } from "./stage.ts";
+
+setDefaultTimeout(HANGS);
 
 describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () => {
   let janus: TestJanus;
@@ -11,7 +14,7 @@ describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () =>
 
   beforeEach(async () => {
     janus = await startJanus();
-    stage = await Stage.open([janus], { settings: { WORKSPACES_JANUS_TIMEOUT: "1" } });
+    stage = await Stage.open([janus]);
   });
 
   afterEach(async () => {
@@ -29,7 +32,7 @@ describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () =>
     return joined;
   }
 
-  test("W-10.23 W-10.24 kill -9 and restart: same rooms, same tokens; each socket hears of its own", async () => {
+  test("W-10.21 W-10.23 W-10.24 kill -9 and restart: same rooms, same tokens; each socket hears of its own", async () => {
     const channelId = await stage.channel();
     const people = [
       await stage.enter(channelId),
@@ -65,13 +68,16 @@ describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () =>
     expect(stage.told).toHaveLength(people.length * 2);
   });
 
-  test("W-10.22 a restart between two probes is noticed as well", async () => {
+  test("W-10.22 W-10.24 a restart between two probes is noticed as well", async () => {
     const person = await stage.enter(await stage.channel());
     await stage.run(["probed"]);
     await janus.kill();
     await janus.start();
     await stage.run(["probed", "restored"]);
-    expect(toldTo(person).map(({ data }) => data)).toEqual([{ state: "up", connectionOptions: person.grant.options }]);
+    expect(toldTo(person).map(({ data }) => data)).toEqual([
+      { state: "down" },
+      { state: "up", connectionOptions: person.grant.options },
+    ]);
     expect(await rejoin(person)).toEqual(["joined", "joined"]);
   });
 
@@ -86,7 +92,7 @@ describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () =>
     await stage.run(["restored"]);
     expect(await rejoin(inside)).toEqual(["joined", "joined"]);
     await stage.run(["probed", "restored"]);
-    expect(toldTo(inside)).toHaveLength(1);
+    expect(toldTo(inside).map(({ data }) => data.state)).toEqual(["down", "up"]);
   });
 
   test("W-10.23 who left while the server was away is not let in again", async () => {
@@ -111,20 +117,21 @@ describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () =>
     const channelId = await stage.channel();
     await expect(stage.enter(channelId)).rejects.toBeInstanceOf(MediaUnavailable);
     await stage.down(janus);
-    await expect(stage.enter(channelId)).rejects.toThrow("no media server is up");
+    await expect(stage.enter(channelId)).rejects.toBeInstanceOf(MediaUnavailable);
     expect(stage.told).toEqual([]);
     await janus.start();
     await stage.run(["probed"]);
     expect(await rejoin(await stage.enter(channelId))).toEqual(["joined", "joined"]);
   });
 
-  test("W-10.17 a server that hangs is given up after the timeout", async () => {
+  test("W-10.17 W-10.21 a server that hangs is given up after the timeout", async () => {
+    await using stage = await Stage.open([janus], { settings: { WORKSPACES_JANUS_TIMEOUT: "5" } });
     const channelId = await stage.channel();
     await stage.enter(channelId);
     janus.pause();
-    const started = performance.now();
+    using since = new RunningTime();
     await expect(stage.enter(channelId)).rejects.toBeInstanceOf(MediaUnavailable);
-    expect(performance.now() - started).toBeLessThan(11_000);
+    expect(since.milliseconds).toBeLessThan(11_000);
     await stage.down(janus);
     janus.resume();
     await stage.run(["probed", "restored", "cleaned up"]);
@@ -132,7 +139,7 @@ describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () =>
   });
 
   test("W-10.17 W-10.19 an admission ends after 10 s whatever a call may take, and what comes later is given back", async () => {
-    const patient = await Stage.open([janus], { settings: { WORKSPACES_JANUS_TIMEOUT: "300" } });
+    await using patient = await Stage.open([janus], { settings: { WORKSPACES_JANUS_TIMEOUT: "300" } });
     const channelId = await patient.channel();
     await patient.enter(channelId);
     janus.pause();
@@ -141,22 +148,18 @@ describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () =>
     expect(performance.now() - started).toBeGreaterThan(9_000);
     janus.resume();
     while ((await patient.grants()).length > 1) await Bun.sleep(10);
-    await patient.close();
   });
 
   test("W-10.23 a hundred conversations are restored within 15 s", async () => {
-    const channels = await Promise.all(Array.from({ length: 100 }, () => stage.channel()));
-    const people = await Promise.all(channels.map((channelId) => stage.enter(channelId)));
+    for (let count = 0; count < 100; count++) await stage.enter(await stage.channel());
     await stage.run(["probed"]);
     await janus.kill();
     await janus.start();
-    const started = performance.now();
+    using since = new RunningTime();
     await stage.run(["probed", "restored"]);
-    const elapsed = performance.now() - started;
-    expect(stage.told.filter(({ data }) => data.state === "up")).toHaveLength(people.length);
+    expect(stage.told.filter(({ data }) => data.state === "up")).toHaveLength(100);
     // The 5 s until the probe come on top.
-    expect(elapsed).toBeLessThan(10_000);
-    console.log(`100 conversations restored in ${Math.round(elapsed)} ms`);
+    expect(since.milliseconds).toBeLessThan(10_000);
   });
 
   test("a gateway that restarts goes on with what the one before it left", async () => {
@@ -183,14 +186,14 @@ describe.skipIf(!janusAvailable)("restarts of media servers and gateways", () =>
     expect(await observer.tokens()).toHaveLength(1);
   });
 
-  test("gateway and server restart at the same time", async () => {
+  test("W-10.22 gateway and server restart at the same time", async () => {
     const person = await stage.enter(await stage.channel());
     await stage.abandon(stage.node);
     await janus.kill();
     await janus.start();
     await stage.start();
     await stage.run(["probed", "restored"]);
-    expect(toldTo(person)).toHaveLength(1);
+    expect(toldTo(person).map(({ data }) => data.state)).toEqual(["down", "up"]);
     expect(await rejoin(person)).toEqual(["joined", "joined"]);
   });
 

@@ -1,13 +1,20 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { MediaUnavailable } from "../../../../src/protocols/workspaces/media/media.ts";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { eq } from "drizzle-orm";
+import { MediaUnavailable, noOptions } from "../../../../src/protocols/workspaces/media/media.ts";
 import { RoomNumbers } from "../../../../src/protocols/workspaces/media/room-numbers.ts";
+import { mediaGrants, mediaHostings, mediaRooms } from "../../../../src/protocols/workspaces/media/tables.ts";
 import { Seal } from "../../../../src/protocols/workspaces/seal.ts";
 import { janusAvailable, startJanus, type TestJanus } from "../../../support/janus.ts";
+import { HANGS } from "../stage.ts";
 import { JanusClient } from "./client.ts";
 import { Observer } from "./observer.ts";
-import { type Relay, startRelay } from "./relay.ts";
+import { type Answered, type Relay, startRelay } from "./relay.ts";
 import { Stage } from "./stage.ts";
 
+setDefaultTimeout(HANGS);
+
+/** Path of a plugin's handle within a session. */
+const HANDLE = /^\/janus\/\d+\/\d+$/;
 const plugins = ["audiobridge", "videoroom", "textroom"] as const;
 
 describe.skipIf(!janusAvailable)("rooms for media", () => {
@@ -19,7 +26,7 @@ describe.skipIf(!janusAvailable)("rooms for media", () => {
   beforeAll(async () => {
     janus = await startJanus();
     relay = startRelay(janus);
-    stage = await Stage.open([relay.janus], { settings: { WORKSPACES_JANUS_TIMEOUT: "2" } });
+    stage = await Stage.open([relay.janus]);
     observer = await Observer.open(janus);
   });
 
@@ -30,6 +37,43 @@ describe.skipIf(!janusAvailable)("rooms for media", () => {
   });
 
   const creations = () => relay.requests.filter(({ body }) => body.request === "create").map(({ body }) => body);
+
+  test("W-10.4 W-10.7 requests are JSON by POST, each with a transaction of its own; plugins are asked through their handle", async () => {
+    const before = relay.requests.length;
+    await stage.leave(await stage.enter(await stage.channel()));
+    const requests = relay.requests.slice(before);
+    expect(new Set(requests.map(({ fields }) => fields.transaction)).size).toBe(requests.length);
+    const transaction = expect.stringMatching(/^[0-9a-f-]{36}$/);
+    for (const { janus: kind, method, path, type, fields } of requests) {
+      expect([method, type]).toEqual(["POST", expect.stringContaining("application/json")]);
+      if (path.startsWith("/admin")) expect(fields).toMatchObject({ transaction, admin_secret: janus.adminSecret });
+      else {
+        expect(fields).toMatchObject({ transaction, token: expect.stringMatching(/^[0-9a-f]{50}$/) });
+        expect(fields).not.toHaveProperty("admin_secret");
+      }
+      if (kind === "message") expect([path, fields.body]).toEqual([expect.stringMatching(HANDLE), expect.any(Object)]);
+    }
+    const kinds = requests.map(({ janus: kind }) => kind);
+    for (const kind of ["message", "add_token", "remove_token"]) expect(kinds).toContain(kind);
+  });
+
+  test("W-10.7 an answer counts by what Janus says of it and by its error code, not by the plugin's own word", async () => {
+    const channelId = await stage.channel();
+    const inPlugin = (answer: Answered, more: object): Answered =>
+      answer.plugindata
+        ? { ...answer, plugindata: { ...answer.plugindata, data: { ...answer.plugindata.data, ...more } } }
+        : answer;
+    const word = (said: string) => Object.fromEntries(plugins.map((plugin) => [plugin, said]));
+    relay.retell((_, answer) => inPlugin(answer, word("not at all")));
+    await stage.enter(channelId);
+    const refusal = { error_code: 499, error: "not today", ...word("success") };
+    relay.retell(({ body }, answer) => (body.request === "allowed" ? inPlugin(answer, refusal) : answer));
+    await expect(stage.enter(channelId)).rejects.toBeInstanceOf(MediaUnavailable);
+    relay.retell(({ janus: kind }, answer) => (kind === "message" ? { ...answer, janus: "ack" } : answer));
+    await expect(stage.enter(channelId)).rejects.toBeInstanceOf(MediaUnavailable);
+    relay.retell(null);
+    await stage.enter(channelId);
+  });
 
   test("W-10.9 rooms are made with what the contract asks for", async () => {
     const channelId = await stage.channel();
@@ -55,8 +99,10 @@ describe.skipIf(!janusAvailable)("rooms for media", () => {
 
   test("W-8.4 a hundred at once make the rooms of an empty channel once, and all are let in", async () => {
     const channelId = await stage.channel();
+    const users: string[] = [];
+    for (let count = 0; count < 100; count++) users.push(await stage.user());
     const before = creations().length;
-    const people = await Promise.all(Array.from({ length: 100 }, () => stage.enter(channelId)));
+    const people = await Promise.all(users.map((user) => stage.enter(channelId, stage.node, user)));
     expect(creations().length - before).toBe(3);
     const tokens = people.map(({ grant }) => grant.options.channelAuthToken).toSorted();
     expect(new Set(tokens).size).toBe(100);
@@ -156,7 +202,7 @@ describe.skipIf(!janusAvailable)("rooms for media", () => {
   });
 
   test("W-10.6 a session whose handles cannot be had is ended again", async () => {
-    const fresh = await Stage.open([relay.janus]);
+    await using fresh = await Stage.open([relay.janus]);
     const before = await janus.sessions();
     relay.spoil(({ janus: request, plugin }) => request === "attach" && plugin === "janus.plugin.videoroom");
     await expect(fresh.enter(await fresh.channel())).rejects.toBeInstanceOf(MediaUnavailable);
@@ -178,6 +224,42 @@ describe.skipIf(!janusAvailable)("rooms for media", () => {
     expect(after.room).not.toBe(before.room);
     expect(await numbers.of(channelId)).toEqual(after);
     expect((await stage.enter(channelId)).grant.options.audioRoomId).toBe(after.room);
+  });
+
+  test("W-14.11 a live conversation whose secrets nobody can open any more does not keep others out", async () => {
+    const inside = await stage.enter(await stage.channel());
+    const { channelId } = inside;
+    const lost = new Seal("a key that is gone by now").seal("anything");
+    await stage.database.orm.update(mediaRooms).set({ secret: lost }).where(eq(mediaRooms.channelId, channelId));
+    await stage.database.orm.update(mediaHostings).set({ secret: lost }).where(eq(mediaHostings.channelId, channelId));
+    const tokens = { serverToken: lost, channelToken: lost };
+    await stage.database.orm.update(mediaGrants).set(tokens).where(eq(mediaGrants.channelId, channelId));
+    expect(await stage.node.options(inside.grant.id)).toEqual(noOptions);
+    const { options } = (await stage.enter(channelId)).grant;
+    expect(options.audioRoomId).not.toBe(inside.grant.options.audioRoomId);
+    const client = await JanusClient.open(options);
+    expect(await client.join("audiobridge", options, "somebody")).toBe("joined");
+    await client.close();
+  });
+
+  test("W-13.8 W-14.11 what nobody can open any more is dropped in a day, but for what a socket still holds", async () => {
+    await using fresh = await Stage.open([relay.janus]);
+    const enter = async () => fresh.enter(await fresh.channel());
+    const [held, lost, ended] = [await enter(), await enter(), await enter()];
+    const sealed = new Seal("a key that is gone by now").seal("anything");
+    const { orm } = fresh.database;
+    await orm.update(mediaHostings).set({ secret: sealed });
+    await orm.update(mediaGrants).set({ serverToken: sealed, channelToken: sealed });
+    for (const { socketId } of [lost, ended]) await fresh.forget(socketId);
+    const [endedAt, id] = [new Date(), String(ended.grant.id)];
+    await orm.update(mediaGrants).set({ endedAt }).where(eq(mediaGrants.id, id));
+    await fresh.run(["cleaned up", "swept"]);
+    expect(await fresh.grants()).toHaveLength(3);
+    fresh.clock.shift(86_400_001);
+    await fresh.run(["cleaned up", "swept"]);
+    expect((await fresh.grants()).map((row) => row.id)).toEqual([String(held.grant.id)]);
+    expect((await fresh.hostings()).map((row) => row.channelId)).toEqual([held.channelId]);
+    await fresh.close();
   });
 
   test("W-10.27 no secret, key or token is logged, told or stored in plain", async () => {

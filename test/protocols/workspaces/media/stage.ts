@@ -44,6 +44,7 @@ export type TaskName = "probed" | "restored" | "cleaned up" | "swept";
 export class ShiftedClock implements Clock {
   #shift = 0;
   now = () => Date.now() + this.#shift;
+  elapsed = () => performance.now() + this.#shift;
   after = () => () => {};
   every = () => () => {};
   shift(ms: number): void {
@@ -103,7 +104,8 @@ export class Stage {
   async start(servers?: readonly TestJanus[]): Promise<MediaServers> {
     const log = createLog({ level: "trace", format: "json", stream: { write: (line) => this.lines.push(line) } });
     // The backplane's own leases follow real time.
-    const backplane = await openBackplane(this.#redis, { clock: systemClock, log: quietLog });
+    const deps = { clock: systemClock, log: quietLog, metrics: metrics.gateway };
+    const backplane = await openBackplane(this.#redis, deps);
     const media = openMedia({
       clock: this.clock,
       log,
@@ -158,9 +160,9 @@ export class Stage {
     return id;
   }
 
-  /** Lets somebody into a conversation, as a select does: admits them and stores the grant with their connection. */
-  async enter(channelId: string, node = this.node): Promise<Person> {
-    const userId = await this.user();
+  /** Lets somebody, by default somebody new, into a conversation, as a select does: admits them and stores the grant with their connection. */
+  async enter(channelId: string, node = this.node, user?: string): Promise<Person> {
+    const userId = user ?? (await this.user());
     const socketId = crypto.randomUUID();
     const grant = await node.admit({ channelId, userId, connection: socketId });
     await this.database.orm.insert(connections).values({
@@ -206,10 +208,13 @@ export class Stage {
     while (await isUp()) await Bun.sleep(10);
   }
 
-  /** Resolves when nothing of a channel is on record with any server. */
+  /** Resolves when nothing of a channel is on record with any server, which recurring work sees to. */
   async empty(channelId: string): Promise<void> {
     const its = (row: { channelId: string }) => row.channelId === channelId;
-    while ((await this.grants()).some(its) || (await this.hostings()).some(its)) await Bun.sleep(10);
+    while ((await this.grants()).some(its) || (await this.hostings()).some(its)) {
+      await this.run(["cleaned up"]);
+      await Bun.sleep(10);
+    }
   }
 
   /** Resolves when no node is at removing anything. */
@@ -249,6 +254,10 @@ export class Stage {
     for (const remove of this.#cleanUp) await remove();
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   async #furnish(): Promise<void> {
     const moment = new Date();
     await this.database.orm.insert(workspaces).values({
@@ -267,6 +276,8 @@ export function environmentOf(servers: readonly TestJanus[]): Record<string, str
   const [first] = servers;
   if (!first) return {};
   return {
+    // Whatever the machine is at: a server that runs is not taken for one that is away.
+    WORKSPACES_JANUS_TIMEOUT: "60",
     WORKSPACES_JANUS_URL: list(({ url }) => url),
     WORKSPACES_JANUS_ADMIN_URL: list(({ adminUrl }) => adminUrl),
     WORKSPACES_JANUS_PUBLIC_URL: list(({ url }) => url),

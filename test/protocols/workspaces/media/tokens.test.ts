@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { eq } from "drizzle-orm";
 import { connections } from "../../../../src/protocols/workspaces/tables.ts";
 import { janusAvailable, startJanus, type TestJanus } from "../../../support/janus.ts";
+import { HANGS } from "../stage.ts";
 import { JanusClient } from "./client.ts";
 import { Observer } from "./observer.ts";
 import { type Relay, startRelay } from "./relay.ts";
 import { Stage } from "./stage.ts";
+
+setDefaultTimeout(HANGS);
 
 const REFUSED = "Unauthorized (not in the allowed list)";
 
