@@ -1,13 +1,16 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { Route, RouteContext } from "../../http/routes.ts";
+import type { Method, Route, RouteContext } from "../../http/routes.ts";
 import type { Log } from "../../observe/log.ts";
 import { envelope } from "./answers.ts";
 import type { Ban, Bans } from "./bans.ts";
 import { closes, shortReason } from "./closes.ts";
 import type { Connections } from "./connections.ts";
-import { errors } from "./errors.ts";
+import { errors, publicFault } from "./errors.ts";
 import { time } from "./messages.ts";
 import { Kick, NewBan, optionalBody, userId } from "./requests.ts";
+
+/** Characters of a user's id in the log; what is longer is none. */
+const MAX_LOGGED = 64;
 
 /** What administrators work with. */
 export interface Administration {
@@ -17,77 +20,73 @@ export interface Administration {
   readonly log: Log;
 }
 
-/** Bans and kicks (C-3.6 to C-3.9, C-3.29 to C-3.32). Every call is logged. */
+/** Who and what a call is about, as far as it is known yet. */
+interface Subject {
+  user: string | null;
+  reason: string | null;
+}
+
+/** Bans and kicks (C-3.6 to C-3.9, C-3.29 to C-3.31). Every call is logged, whatever becomes of it (C-3.32). */
 export function administrationRoutes({ token, bans, connections, log }: Administration): Route[] {
-  /** Lets an administrator in. Throws `invalid_admin_token`. */
-  function admit({ req, env }: RouteContext): void {
-    const given = req.header("authorization")?.replace(/^Bearer\s+/i, "") ?? "";
-    if (timingSafeEqual(digest(given), digest(token))) return;
-    log.warn({ address: env.address, action: `${req.method} ${req.path}` }, "administration refused");
-    throw errors.fault("invalid_admin_token");
+  /** A call of an administrator; `perform` gives the data of the answer, and notes in the subject what it learns. */
+  function route(
+    method: Method,
+    path: string,
+    action: string,
+    perform: (context: RouteContext, subject: Subject) => Promise<unknown>,
+  ): Route {
+    return {
+      method,
+      path,
+      async handler(context) {
+        const { address } = context.env;
+        const subject: Subject = {
+          user: context.req.param("id")?.slice(0, MAX_LOGGED).toLowerCase() ?? null,
+          reason: null,
+        };
+        try {
+          if (!isToken(context.req.header("authorization"))) throw errors.fault("invalid_admin_token");
+          const answer = envelope(await perform(context, subject));
+          log.info({ address, action, ...subject }, "administration");
+          return answer;
+        } catch (error) {
+          log.warn({ address, action, ...subject, refused: publicFault(error).code }, "administration refused");
+          throw error;
+        }
+      },
+    };
   }
 
-  function note({ env }: RouteContext, action: string, user: string | null, reason: string | null = null): void {
-    log.info({ address: env.address, action, user, reason }, "administration");
-  }
+  const isToken = (authorization = ""): boolean =>
+    timingSafeEqual(digest(authorization.replace(/^Bearer\s+/i, "")), digest(token));
 
   const path = "/admin/chat/users/:id/ban";
   return [
-    {
-      method: "POST",
-      path,
-      async handler(context) {
-        admit(context);
-        const user = userId(context);
-        const { reason, seconds } = await optionalBody(context, NewBan);
-        note(context, "ban", user, reason);
-        const ban = await bans.set(user, { reason, duration: seconds === null ? null : seconds * 1_000 });
-        await connections.end(user, closes.banned);
-        return envelope(shown(user, ban));
-      },
-    },
-    {
-      method: "DELETE",
-      path,
-      async handler(context) {
-        admit(context);
-        const user = userId(context);
-        note(context, "unban", user);
-        await bans.remove(user);
-        return envelope(shown(user, null));
-      },
-    },
-    {
-      method: "GET",
-      path,
-      async handler(context) {
-        admit(context);
-        const user = userId(context);
-        note(context, "read ban", user);
-        return envelope(shown(user, await bans.find(user)));
-      },
-    },
-    {
-      method: "POST",
-      path: "/admin/chat/users/:id/kick",
-      async handler(context) {
-        admit(context);
-        const user = userId(context);
-        const { reason } = await optionalBody(context, Kick);
-        note(context, "kick", user, reason);
-        const close = reason ? { ...closes.kicked, reason: shortReason(reason) } : closes.kicked;
-        return envelope({ user_id: user, closed: await connections.end(user, close) });
-      },
-    },
-    {
-      method: "GET",
-      path: "/admin/chat/bans",
-      async handler(context) {
-        admit(context);
-        note(context, "list bans", null);
-        return envelope((await bans.list()).map((ban) => shown(ban.userId, ban)));
-      },
-    },
+    route("POST", path, "ban", async (context, subject) => {
+      const user = userId(context);
+      const { reason, seconds } = await optionalBody(context, NewBan);
+      subject.reason = reason;
+      const ban = await bans.set(user, { reason, duration: seconds === null ? null : seconds * 1_000 });
+      await connections.end(user, closes.banned);
+      return shown(user, ban);
+    }),
+    route("DELETE", path, "unban", async (context) => {
+      const user = userId(context);
+      await bans.remove(user);
+      return shown(user, null);
+    }),
+    route("GET", path, "read ban", async (context) => {
+      const user = userId(context);
+      return shown(user, await bans.find(user));
+    }),
+    route("POST", "/admin/chat/users/:id/kick", "kick", async (context, subject) => {
+      const user = userId(context);
+      const { reason } = await optionalBody(context, Kick);
+      subject.reason = reason;
+      const close = reason ? { ...closes.kicked, reason: shortReason(reason) } : closes.kicked;
+      return { user_id: user, closed: await connections.end(user, close) };
+    }),
+    route("GET", "/admin/chat/bans", "list bans", async () => (await bans.list()).map((ban) => shown(ban.userId, ban))),
   ];
 }
 

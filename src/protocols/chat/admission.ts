@@ -53,7 +53,7 @@ export class Admission {
     }
     try {
       const { user, expires } = await identity.ofSocket(channel.url, headers);
-      const heard = this.#parts.clock.now();
+      const heard = this.#parts.clock.elapsed();
       const detailed = isDetailed(channel);
       channel.session = { user, detailed, number: 0, expires, heard, strangeSends: 0, replaced: false };
       await this.#admit(channel as UserChannel);

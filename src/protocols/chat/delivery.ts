@@ -1,7 +1,9 @@
+import type { Clock } from "../../clock.ts";
 import type { Counter } from "../../observe/metrics.ts";
 import type { Devices } from "./devices.ts";
 import type { Mail } from "./mail.ts";
 import { detailedMessageFrame, messageFrame, type StoredMessage } from "./messages.ts";
+import { Overtaking } from "./overtaking.ts";
 import type { UserChannel } from "./session.ts";
 
 /**
@@ -12,13 +14,15 @@ export class Delivery {
   readonly #devices: Devices;
   readonly #mail: Mail;
   readonly #delivered: Counter;
+  readonly #overtaking: Overtaking;
   /** Frames on their way out, by socket. */
   #leaving = new Map<UserChannel, string[]>();
 
-  constructor(parts: { devices: Devices; mail: Mail; delivered: Counter }) {
+  constructor(parts: { devices: Devices; mail: Mail; delivered: Counter; clock: Clock }) {
     this.#devices = parts.devices;
     this.#mail = parts.mail;
     this.#delivered = parts.delivered;
+    this.#overtaking = new Overtaking(parts.clock);
   }
 
   /** To all nodes; not to the socket the message came from. */
@@ -29,6 +33,7 @@ export class Delivery {
 
   /** To the sockets of this node (C-5.4..C-5.6). */
   here(message: StoredMessage, from?: UserChannel): void {
+    if (this.#overtaking.isOver(message)) return;
     // Encoded once for all recipients of a form.
     let plain: string | undefined;
     let detailed: string | undefined;

@@ -33,7 +33,7 @@ export function endpoint({ settings, clock, log, ...parts }: EndpointParts): Raw
   function received(channel: UserChannel, frame: string | Uint8Array): void | Promise<void> {
     // What is left of a socket that was ended is handled only where a newer one takes the answers (C-6.12).
     if (!channel.open && !channel.session.replaced) return;
-    channel.session.heard = clock.now();
+    channel.session.heard = clock.elapsed();
     const value = typeof frame === "string" ? parsed(frame) : undefined;
     const command = v.safeParse(Command, value);
     if (!command.success) refuseFrame(channel, value);

@@ -18,8 +18,6 @@ export class OutcomeUnknown extends Error {
 
 /** Rows of one statement at most. */
 const MAX_ROWS = 500;
-/** Milliseconds a first message waits for company; while a statement is under way the next ones wait for its end. */
-const MAX_WAIT = 2;
 const MAX_QUEUED = 20_000;
 /** Milliseconds between two attempts to reach a store that was lost. */
 const RETRY = 100;
@@ -41,7 +39,7 @@ export class Journal {
     this.#database = parts.database;
     this.#clock = parts.clock;
     const { orm } = parts.database;
-    const limits = { maxRows: MAX_ROWS, maxWait: MAX_WAIT, maxQueued: MAX_QUEUED };
+    const limits = { maxRows: MAX_ROWS, maxQueued: MAX_QUEUED };
     this.#write = gather({ ...limits, write: (drafts) => insert(orm, drafts) });
     this.#read = gather({ ...limits, write: (drafts) => find(orm, drafts) });
   }
@@ -56,9 +54,9 @@ export class Journal {
   /**
    * Stores a draft unless it repeats an earlier one or its sender is a stranger; resolves when that is committed.
    *
-   * A statement lost with its connection is given to the store again until the epoch time `deadline`. The key makes that
-   * harmless, and the lost one, should it arrive late, finds the key taken. Throws `DatabaseUnavailable` when nothing is
-   * stored now or later, else {@link OutcomeUnknown} (C-4.8, C-4.19).
+   * A statement lost with its connection is given to the store again until `deadline`, as `clock.elapsed()` counts. The
+   * key makes that harmless, and the lost one, should it arrive late, finds the key taken. Throws `DatabaseUnavailable`
+   * when nothing is stored now or later, else {@link OutcomeUnknown} (C-4.8, C-4.19).
    */
   async append(draft: Draft, deadline: number): Promise<Outcome> {
     for (let lost = false; ; ) {
@@ -71,7 +69,8 @@ export class Journal {
           lost = true;
         }
       } else if (!lost) throw new DatabaseUnavailable("the database did not serve just now", { unsent: true });
-      if (this.#clock.now() + RETRY > deadline) throw new OutcomeUnknown("the database was lost and did not come back");
+      if (this.#clock.elapsed() + RETRY > deadline)
+        throw new OutcomeUnknown("the database was lost and did not come back");
       await new Promise<void>((resolve) => this.#clock.after(RETRY, resolve));
     }
   }

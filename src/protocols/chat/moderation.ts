@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { Clock } from "../../clock.ts";
 import type { Log } from "../../observe/log.ts";
 import { Semaphore } from "../../semaphore.ts";
 import type { Counters } from "./counters.ts";
@@ -17,16 +18,18 @@ export type Verdict = "allowed" | "refused" | "unchecked";
 export class Moderation {
   readonly #options: { readonly url: string; readonly token: string | undefined; readonly timeout: number };
   readonly #counters: Counters;
+  readonly #clock: Clock;
   readonly #log: Log;
   readonly #turns: Semaphore;
 
-  /** `timeout` in milliseconds; it is the system's, since networks do not follow an injected clock. */
+  /** `timeout` in milliseconds. */
   constructor(
     options: { url: string; token?: string | undefined; timeout: number },
-    parts: { counters: Counters; log: Log },
+    parts: { counters: Counters; clock: Clock; log: Log },
   ) {
     this.#options = { ...options, token: options.token };
     this.#counters = parts.counters;
+    this.#clock = parts.clock;
     this.#log = parts.log;
     this.#turns = new Semaphore({
       permits: CONCURRENCY,
@@ -38,12 +41,15 @@ export class Moderation {
 
   /** Never rejects. */
   async ask(question: { room_id: number; sender_id: string; message: string }): Promise<Verdict> {
-    const signal = AbortSignal.timeout(this.#options.timeout);
+    const late = new AbortController();
+    const stop = this.#clock.after(this.#options.timeout, () => late.abort(new Error("no answer in time")));
     let verdict: Verdict = "unchecked";
     try {
-      verdict = (await this.#turns.run(() => this.#post(question, signal))) ? "allowed" : "refused";
+      verdict = (await this.#turns.run(() => this.#post(question, late.signal))) ? "allowed" : "refused";
     } catch (error) {
       this.#log.warn({ error }, "the moderation hook did not answer");
+    } finally {
+      stop();
     }
     this.#counters.moderated(verdict);
     return verdict;

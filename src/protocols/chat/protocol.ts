@@ -1,4 +1,5 @@
 import type { Account } from "../../accounts/accounts.ts";
+import { previousSecret } from "../../accounts/previous-secret.ts";
 import { createVerifier } from "../../accounts/verifier.ts";
 import { MemoryTallies } from "../../backplane/memory/tallies.ts";
 import type { CorsPolicy } from "../../http/cors.ts";
@@ -60,7 +61,7 @@ function build(core: Core<ChatSettings>): Surface {
   );
   const bans = new Bans({ database, clock });
   const connections = new Connections({ backplane, devices, mail, log }, maxSockets(core));
-  const delivery = new Delivery({ devices, mail, delivered: counters.delivered });
+  const delivery = new Delivery({ devices, mail, delivered: counters.delivered, clock });
   const sending = new Sending(
     {
       journal: new Journal({ database, clock }),
@@ -116,17 +117,16 @@ function maxSockets({ settings, gateway }: Core<ChatSettings>): number {
   return Math.min(settings.maxSocketsPerUser, gateway.maxConnectionsPerUser || Number.POSITIVE_INFINITY);
 }
 
-function moderation({ settings, log }: Core<ChatSettings>, counters: Counters): Moderation | null {
+function moderation({ settings, clock, log }: Core<ChatSettings>, counters: Counters): Moderation | null {
   const { moderationUrl: url, moderationToken: token, moderationTimeoutMs: timeout } = settings;
-  return url === undefined ? null : new Moderation({ url, token, timeout }, { counters, log });
+  return url === undefined ? null : new Moderation({ url, token, timeout }, { counters, clock, log });
 }
 
 function verifier({ settings, clock }: Core<ChatSettings>) {
-  const { jwtSecretPrevious: secret, jwtSecretPreviousUntil: until } = settings;
   return createVerifier({
     clock,
     secret: settings.jwtSecret,
-    previous: secret !== undefined && until !== undefined ? { secret, until } : undefined,
+    previous: previousSecret(settings),
     jwksUrl: settings.jwksUrl,
     issuer: settings.jwtIssuer,
     clockSkew: settings.clockSkew,

@@ -85,16 +85,15 @@ export class Sending {
   /** Handles one send of a socket; resolves when it is answered. */
   async handle(channel: UserChannel, send: SendMessage): Promise<void> {
     const { clock, log } = this.#parts;
-    const now = clock.now();
     const attempt: Attempt = {
       draft: {
         roomId: send.room_id,
         senderId: channel.session.user,
         tempId: send.message_temp_id,
         message: send.message.toWellFormed(),
-        createdAt: now,
+        createdAt: clock.now(),
       },
-      deadline: now + ANSWER_TIME,
+      deadline: clock.elapsed() + ANSWER_TIME,
       storing: false,
       abandoned: false,
     };

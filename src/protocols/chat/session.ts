@@ -10,9 +10,9 @@ export interface Session {
   readonly detailed: boolean;
   /** Rises with every connection of any user; 0 until the socket is admitted. */
   number: number;
-  /** When its token ends; moved by `RefreshToken`. */
+  /** Epoch milliseconds at which its token ends; moved by `RefreshToken`. */
   expires: number;
-  /** When its last frame came (C-7.3). */
+  /** When its last frame came, as `clock.elapsed()` counts (C-7.3). */
   heard: number;
   /** Sends to rooms the user is not in (C-4.11). */
   strangeSends: number;

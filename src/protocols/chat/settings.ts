@@ -1,4 +1,5 @@
 import { accessSync, constants } from "node:fs";
+import { previousSecretFaults } from "../../accounts/previous-secret.ts";
 import type { SettingFault } from "../../config/fault.ts";
 import {
   choice,
@@ -78,14 +79,7 @@ export type ChatSettings = Values<typeof chatSection>;
 
 /** Faults that a single setting cannot show. */
 export function checkSettings(settings: ChatSettings): SettingFault[] {
-  const faults: SettingFault[] = [];
-  if ((settings.jwtSecretPrevious === undefined) !== (settings.jwtSecretPreviousUntil === undefined)) {
-    faults.push({
-      setting: "CHAT_JWT_SECRET_PREVIOUS",
-      fault: "and CHAT_JWT_SECRET_PREVIOUS_UNTIL only work together",
-      remedy: "set both or neither",
-    });
-  }
+  const faults = previousSecretFaults("CHAT", settings);
   if (settings.blocklistFile !== undefined && !isReadable(settings.blocklistFile)) {
     faults.push({
       setting: "CHAT_BLOCKLIST_FILE",

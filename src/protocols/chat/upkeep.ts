@@ -22,11 +22,11 @@ export function upkeep(
       name: "end expired and inactive sockets",
       every: SECOND,
       run() {
-        const now = clock.now();
+        const [now, elapsed] = [clock.now(), clock.elapsed()];
         for (const channel of devices.all()) {
           const { expires, heard } = channel.session;
           if (expires + clockSkew <= now) void finish(channel, closes.badToken);
-          else if (afk > 0 && heard + afk <= now) void finish(channel, closes.inactive);
+          else if (afk > 0 && heard + afk <= elapsed) void finish(channel, closes.inactive);
         }
       },
     },

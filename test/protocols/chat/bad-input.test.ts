@@ -1,7 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { CLOSE, frameBytes, TEXT, WireClient } from "../../support/wire.ts";
 import { type Client, confirmed, disconnection, ends, received, refused } from "./client.ts";
 import { enveloped, failed, outcome, type Person, type Stage, Stages, told } from "./stage.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: Stage;
@@ -228,7 +231,7 @@ describe("section 8", () => {
   test("C-8.13 a reader that never reads is ended with 4009 and holds up nobody", async () => {
     await scene();
     const env = { CHAT_SEND_BUFFER_BYTES: "65536", CHAT_SEND_BURST: "1000000", CHAT_MAX_MESSAGE_CHARS: "30000" };
-    const large = await stages.start({ env });
+    const large = await stages.startTimed(env);
     const [alice, bobby, clara] = await large.people(3);
     const shared = await large.room(alice!, bobby!, clara!);
     const [a, b] = [await large.client(alice!), await large.client(bobby!)];

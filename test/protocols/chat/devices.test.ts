@@ -1,11 +1,20 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Client, confirmed, ends, received } from "./client.ts";
 import { outcome, type Person, type Stage, Stages, told } from "./stage.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 afterEach(() => stage.leave());
 afterAll(() => stages.stop());
 let stage: Stage;
+
+/** Frames that a gateway has taken from its sockets so far. */
+async function framesReceived({ gateway }: Stage): Promise<number> {
+  const text = await (await fetch(`${gateway.internalUrl}/metrics`)).text();
+  return Number(/^patchbay_rawsocket_frames_received_total\{.*protocol="chat".*\} (\d+)$/m.exec(text)?.[1] ?? 0);
+}
 
 describe("CHAT_SINGLE_DEVICE=on", () => {
   beforeAll(async () => {
@@ -54,7 +63,9 @@ describe("CHAT_SINGLE_DEVICE=on", () => {
     const room = await stage.room(alice!, bobby!);
     const b = await stage.client(bobby!);
     const first = await stage.client(alice!);
+    const before = await framesReceived(stage);
     const ids = ["one", "two", "three"].map((text) => first.send(room, text));
+    while ((await framesReceived(stage)) < before + 3);
     const second = await stage.client(alice!);
     await first.closed;
     for (const text of ["one", "two", "three"]) expect(await b.next()).toEqual(received(room, alice!.id, text));
@@ -83,6 +94,7 @@ describe("CHAT_SINGLE_DEVICE=on", () => {
     const first = await slow.client(alice);
     const asked = first.send(room, "slow");
     const waiting = first.send(room, "behind it");
+    while ((await framesReceived(slow)) < 2);
     const second = await slow.client(alice);
     expect(await outcome(first)).toEqual(told(ends.newDevice));
     release.resolve();

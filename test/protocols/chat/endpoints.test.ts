@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { section } from "../../../src/config/setting.ts";
 import { chat } from "../../../src/protocols/chat/protocol.ts";
 import { protocols as allProtocols } from "../../../src/protocols/index.ts";
@@ -7,6 +7,9 @@ import { rawsocket } from "../../../src/rawsocket/endpoint.ts";
 import { frameBytes, PING, PONG, WireClient } from "../../support/wire.ts";
 import { ends } from "./client.ts";
 import { enveloped, failed, outcome, type Stage, Stages, told } from "./stage.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: Stage;
@@ -100,7 +103,7 @@ describe("section 1: sockets", () => {
       }
     }
     const root = await stage.call("GET", "/?token=x");
-    expect([root.status, root.body]).toEqual([404, { error: "Not found" }]);
+    expect([root.status, root.body]).toEqual([404, { statusCode: 404, error: "Not found", message: "Not found" }]);
   });
 
   test("C-1.6 no compression is agreed on", async () => {

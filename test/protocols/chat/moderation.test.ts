@@ -1,11 +1,14 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chat } from "../../../src/protocols/chat/protocol.ts";
-import { freePort } from "../../support/redis.ts";
+import { freePort } from "../../support/free-port.ts";
 import { confirmed, ends, refused } from "./client.ts";
 import { outcome, type Stage, Stages, told } from "./stage.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let folder: string;
@@ -136,12 +139,12 @@ describe("the hook", () => {
 
   test("C-4.18 a refused text costs the socket, or nothing with CHAT_MODERATION_ACTION=reject", async () => {
     answer = () => Response.json({ allowed: false });
-    const strict = await stages.start({ env: env() });
+    const strict = await stages.startTimed(env());
     const first = await author(strict);
     const id = first.client.send(first.room, "x");
     const end = told(ends.forbiddenText);
     expect(await outcome(first.client)).toEqual({ ...end, frames: [refused(id, FORBIDDEN), ...end.frames] });
-    const mild = await stages.start({ env: env({ CHAT_MODERATION_ACTION: "reject" }) });
+    const mild = await stages.startTimed(env({ CHAT_MODERATION_ACTION: "reject" }));
     const second = await author(mild);
     expect((await second.client.say(second.room, "x")).reason).toBe(FORBIDDEN);
     expect((await second.client.say(second.room, "x")).reason).toBe(FORBIDDEN);

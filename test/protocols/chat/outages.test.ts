@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomUUID } from "node:crypto";
 import postgres from "postgres";
 import { postgresUrl } from "../../support/postgres.ts";
@@ -6,6 +6,9 @@ import { type GatewayProcess, startProcess } from "../../support/process.ts";
 import { startProxy, type TcpProxy } from "../../support/proxy.ts";
 import { Client, confirmed, ends, received, tempId } from "./client.ts";
 import { call, failed, outcome, type Person, person, SECRET, type Stage, Stages, told } from "./stage.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 afterAll(() => stages.stop());
@@ -31,13 +34,14 @@ async function severable(): Promise<{ stage: Stage; beside: Stage; proxy: TcpPro
 
 /** Sends a message whose statement is under way when its answers are cut off, and waits for its commit. */
 async function commitUnheard(client: Client, room: number, proxy: TcpProxy): Promise<string> {
-  const sql = postgres((await stages.databaseUrl()) as string, { max: 1 });
+  // One for the transaction, one to look on: inside a transaction the list of connections stays as it was.
+  const sql = postgres((await stages.databaseUrl()) as string, { max: 2 });
   const count = async () => (await sql`select from chat.messages where room_id = ${room}`).length;
   const before = await count();
   const id = await sql.begin(async (tx) => {
     await tx`select from chat.rooms where id = ${room} for update`;
     const id = client.send(room, "in doubt");
-    const waiting = () => tx`select from pg_stat_activity
+    const waiting = () => sql`select from pg_stat_activity
       where wait_event_type = 'Lock' and datname = current_database()`;
     await eventually(async () => (await waiting()).length > 0);
     proxy.mute();
@@ -100,7 +104,9 @@ describe.if(postgresUrl !== undefined)("Postgres away", () => {
     const { stage, beside, proxy, end } = await severable();
     try {
       const people = await stage.people(12);
-      const room = await stage.room(people[0]!, ...people.slice(1));
+      const quiet = await stage.person();
+      const room = await stage.room(people[0]!, ...people.slice(1), quiet);
+      const idle = await stage.client(quiet);
       const results = new Map<string, "confirmed" | "refused" | "closed">();
       let going = true;
       const live = async (who: Person) => {
@@ -125,6 +131,10 @@ describe.if(postgresUrl !== undefined)("Postgres away", () => {
       const load = Promise.all(people.map(live));
       await Bun.sleep(500);
       proxy.cut();
+      // Each of the others may have a message in doubt, which is not answered before the store is back or too late.
+      await eventually(async () => (await stage.call("GET", "/rooms", { as: quiet })).status === 503);
+      expect(await idle.say(room, "while it is away")).toMatchObject({ confirmed: false, reason: "server error" });
+      results.set("while it is away", "refused");
       await Bun.sleep(5_000);
       proxy.restore();
       const before = [...results.values()].filter((result) => result === "confirmed").length;
@@ -141,7 +151,6 @@ describe.if(postgresUrl !== undefined)("Postgres away", () => {
         if (result !== "closed")
           expect([text, result, stored.has(text)]).toEqual([text, result, result === "confirmed"]);
       }
-      expect([...results.values()]).toContain("refused");
     } finally {
       await end();
     }
@@ -226,9 +235,14 @@ describe.if(postgresUrl !== undefined)("a node that is killed", () => {
   const ROUNDS = 20;
   const SENDERS = 4;
 
-  /** A node of its own process. */
-  const node = async () =>
-    startProcess({
+  const nodes: Promise<GatewayProcess>[] = [];
+  afterEach(async () => {
+    for (const node of await Promise.allSettled(nodes)) if (node.status === "fulfilled") await node.value.cleanUp();
+  });
+
+  /** A node of its own process, started again by us as by any supervisor where Postgres does not serve it in time. */
+  const node = async (): Promise<GatewayProcess> => {
+    const started = startProcess({
       env: {
         DATABASE_URL: (await stages.databaseUrl()) as string,
         PROTOCOLS: "chat",
@@ -238,16 +252,24 @@ describe.if(postgresUrl !== undefined)("a node that is killed", () => {
         LOG_LEVEL: "info",
       },
     });
+    nodes.push(started);
+    return await started.catch((error) => {
+      if (!String(error).includes("the database does not serve")) throw error;
+      return node();
+    });
+  };
 
   /** Sends one after the other, first what was not confirmed before, until the node is gone. */
   async function live(url: string, who: Person, room: number, unconfirmed: Map<string, string>, done: Set<string>) {
-    const client = await new Client(`${url}/chat/ws?token=${who.token}`).opened();
+    const client = new Client(`${url}/chat/ws?token=${who.token}`);
     try {
+      await client.opened();
       for (;;) {
         const [id, text] = unconfirmed.entries().next().value ?? [tempId(), `${who.id} ${randomUUID()}`];
         unconfirmed.set(id, text);
         const answer = await client.say(room, text, id);
-        if (!answer.confirmed) throw new Error(String(answer.reason));
+        // Refused, it is sent again.
+        if (!answer.confirmed) continue;
         unconfirmed.delete(id);
         done.add(text);
       }
@@ -260,7 +282,7 @@ describe.if(postgresUrl !== undefined)("a node that is killed", () => {
     const people = await Promise.all(Array.from({ length: SENDERS }, () => person()));
     const unconfirmed = people.map(() => new Map<string, string>());
     const done = new Set<string>();
-    let current: GatewayProcess = await node();
+    let current = await node();
     const users = people.map(({ id }) => id);
     const made = await call(current.url, "POST", "/rooms", { as: people[0]!, body: { users } });
     const room = (made.body as { data: number }).data;
@@ -277,11 +299,10 @@ describe.if(postgresUrl !== undefined)("a node that is killed", () => {
       current = await next;
     }
     const { body } = await call(current.url, "GET", `/rooms/${room}`, { as: people[0]! });
-    await current.cleanUp();
     const texts = (body as { messages: { message: string }[] }).messages.map(({ message }) => message);
     expect(new Set(texts).size).toBe(texts.length);
     const stored = new Set(texts);
     expect([...done].filter((text) => !stored.has(text))).toEqual([]);
     expect(done.size).toBeGreaterThan(ROUNDS * SENDERS);
-  }, 120_000);
+  }, 600_000);
 });

@@ -1,9 +1,12 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { abuse } from "../../support/abuse.ts";
 import { freshDatabase, postgresUrl } from "../../support/postgres.ts";
 import { startProcess } from "../../support/process.ts";
 import { Client } from "./client.ts";
 import { ADMIN_TOKEN, call, person, SECRET, Stages } from "./stage.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 afterAll(() => stages.stop());
@@ -33,8 +36,10 @@ describe("what is logged", () => {
       await client.closed;
       await call(node.url, "GET", `/rooms/1?token=${alice.token}`, { as: alice });
       await call(node.internalUrl, "POST", `${path}/ban`, { headers, body: { reason: "made trouble", seconds: 5 } });
+      await call(node.internalUrl, "POST", `${path}/ban`, { headers, body: { reason: 7 } });
+      await call(node.internalUrl, "POST", "/admin/chat/users/nobody/kick", { headers });
       await call(node.internalUrl, "POST", `${path}/kick`, { headers: { authorization: "Bearer wrong" } });
-      await node.printed("administration refused");
+      await node.printed("invalid_admin_token");
       const lines = node.output().split("\n");
       const ban = lines.find((line) => line.includes('"action":"ban"')) ?? "{}";
       expect(JSON.parse(ban)).toMatchObject({
@@ -44,6 +49,12 @@ describe("what is logged", () => {
         user: alice.id,
         reason: "made trouble",
       });
+      const refused = lines.filter((line) => line.includes('"administration refused"')).map((line) => JSON.parse(line));
+      expect(refused).toMatchObject([
+        { address: "127.0.0.1", action: "ban", user: alice.id, refused: "invalid_reason" },
+        { address: "127.0.0.1", action: "kick", user: "nobody", refused: "invalid_id" },
+        { address: "127.0.0.1", action: "kick", user: alice.id, refused: "invalid_admin_token" },
+      ]);
       expect(lines.some((line) => line.includes("moderation hook did not answer"))).toBe(true);
       for (const secret of [alice.token, alice.token.split(".")[2]!, "private text", SECRET, ADMIN_TOKEN]) {
         expect(node.output()).not.toContain(secret);

@@ -1,8 +1,11 @@
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { chat } from "../../../src/protocols/chat/protocol.ts";
 import { freshPrefix, testRedis } from "../../support/redis.ts";
 import { confirmed, ends, received } from "./client.ts";
 import { outcome, type Stage, Stages, sharesDatabase, told } from "./stage.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const redis = await testRedis();
 const stages = new Stages();

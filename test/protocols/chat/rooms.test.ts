@@ -1,6 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomUUID } from "node:crypto";
+import postgres from "postgres";
 import { enveloped, failed, type Person, type Stage, Stages, sharesDatabase } from "./stage.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: Stage;
@@ -111,7 +115,7 @@ describe("section 3: opening rooms", () => {
 });
 
 describe("section 3: reading rooms", () => {
-  test("C-3.2 C-3.16 to C-3.20 the list: newest message first, messages in full", async () => {
+  test("C-3.2 C-3.16 C-3.17 C-3.18 C-3.19 C-3.20 the list: newest message first, messages in full", async () => {
     const [alice, bobby, clara] = await stage.people(3);
     const quiet = await stage.room(alice!, clara!);
     const old = await stage.room(alice!, bobby!);
@@ -140,6 +144,34 @@ describe("section 3: reading rooms", () => {
       { ...item, room_id: quiet, participants_id: ids(alice!, clara!), is_owner: true, last_message: null },
     ]);
     expect((await list(alice!)).map(({ room_id }) => room_id)).not.toContain(strange);
+  });
+
+  test("C-3.5 C-3.19 C-11.2 the details of a room: bare, with every key, without messages an empty list", async () => {
+    const [alice, bobby] = await stage.people(2);
+    const room = await stage.room(alice!, bobby!);
+    const bare = {
+      room_id: room,
+      apartment_id: null,
+      created_at: time,
+      owner_id: alice!.id,
+      participants_id: ids(alice!, bobby!),
+    };
+    expect(await details(bobby!, room)).toEqual({ ...bare, messages: [] } as never);
+    await (await stage.client(bobby!)).say(room, "first");
+    const message = { id: expect.any(Number), room_id: room, message: "first", sender_id: bobby!.id, created_at: time };
+    expect(await details(alice!, room)).toEqual({ ...bare, messages: [message] } as never);
+  });
+
+  test("C-3.20 a new message moves its room to the top, a new room stands there before it has any", async () => {
+    const [alice, bobby] = await stage.people(2);
+    const a = await stage.client(alice!);
+    const order = async () => (await list(bobby!)).map(({ room_id }) => room_id);
+    const first = await stage.room(alice!, bobby!);
+    await a.say(first, "one");
+    const second = await stage.room(bobby!, alice!, await stage.person());
+    expect(await order()).toEqual([second, first]);
+    await a.say(first, "two");
+    expect(await order()).toEqual([first, second]);
   });
 
   test.if(sharesDatabase)(
@@ -291,6 +323,31 @@ describe("section 3: changing rooms", () => {
     const { reason } = await (await stage.client(alice!)).say(room, "anyone?");
     expect(reason).toBe("not a participant of this room");
   });
+});
+
+test.if(sharesDatabase)("C-3.11 a call that takes eight seconds is answered 503", async () => {
+  const timed = await stages.startTimed();
+  const alice = await timed.person();
+  const sql = postgres((await stages.databaseUrl()) as string, { max: 2 });
+  let isAnswered = false;
+  const answer = await sql.begin(async (tx) => {
+    await tx`lock table chat.rooms in access exclusive mode`;
+    const called = timed.call("GET", "/rooms", { as: alice }).finally(() => {
+      isAnswered = true;
+    });
+    const waiting = () => sql`select from pg_stat_activity
+      where wait_event_type = 'Lock' and datname = current_database()`;
+    while ((await waiting()).length === 0) await Bun.sleep(5);
+    await timed.pass(7_000);
+    expect(isAnswered).toBe(false);
+    await timed.pass(1_000);
+    const given = await called;
+    // It was not the store that gave up.
+    expect((await waiting()).length).toBe(1);
+    return given;
+  });
+  expect([answer.status, answer.body]).toEqual([503, failed("service unavailable")]);
+  await sql.end();
 });
 
 test("C-3.28 a user's calls have a rate", async () => {

@@ -1,6 +1,9 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { confirmed, ends, received, refused } from "./client.ts";
 import { outcome, type Stage, Stages, told } from "./stage.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: Stage;
@@ -24,6 +27,45 @@ describe("section 4: sending", () => {
     expect(await b.next()).toEqual(confirmed(answer));
     expect(await stage.texts(clara!, room)).toEqual(["Hello", "Hi"]);
     for (const client of [a, b]) expect(client.rest()).toEqual([]);
+  });
+
+  test("C-4.1 C-5.1 C-5.3 more keys than needed do no harm, and answers have exactly theirs", async () => {
+    const [alice, bobby] = await stage.people(2);
+    const room = await stage.room(alice!, bobby!);
+    const [a, b] = [await stage.client(alice!), await stage.client(bobby!)];
+    const data = { room_id: room, message: "Hi", message_temp_id: "temp-more", sender_id: bobby!.id, id: 7, x: [{}] };
+    a.raw(JSON.stringify({ id: 1, type: "SendMessage", data, version: 2 }));
+    expect(await a.next()).toStrictEqual(confirmed("temp-more"));
+    // As in all the tests, `received` has the room's number as a number.
+    expect(await b.next()).toStrictEqual(received(room, alice!.id, "Hi"));
+    expect(await stage.texts(bobby!, room)).toEqual(["Hi"]);
+  });
+
+  test("C-4.2 an open socket gets the messages of all rooms of its user, those made later included", async () => {
+    const [alice, bobby, clara] = await stage.people(3);
+    const [a, b] = [await stage.client(alice!), await stage.client(bobby!)];
+    const rooms = [await stage.room(alice!, bobby!), await stage.room(bobby!, alice!, clara!)];
+    for (const room of rooms) await a.say(room, `in ${room}`);
+    for (const room of rooms) expect(await b.next()).toEqual(received(room, alice!.id, `in ${room}`));
+  });
+
+  test("C-5.5 whoever is connected gets it once, without any wait of ours; who is not finds it in the history", async () => {
+    // A clock that stands still: what waited for it would never come.
+    const timed = await stages.startTimed({ CHAT_SINGLE_DEVICE: "off", CHAT_SEND_BURST: "100" });
+    const [alice, bobby, clara, david] = await timed.people(4);
+    const room = await timed.room(alice!, bobby!, clara!, david!);
+    const a = await timed.client(alice!);
+    const readers = [await timed.client(bobby!), await timed.client(bobby!), await timed.client(clara!)];
+    const texts = Array.from({ length: 50 }, (_, i) => String(i));
+    for (const text of texts) {
+      expect((await a.say(room, text)).confirmed).toBe(true);
+      for (const reader of readers) expect(await reader.next()).toEqual(received(room, alice!.id, text));
+    }
+    for (const reader of readers) {
+      await reader.settle();
+      expect(reader.frames.filter(({ type }) => type === "MessageReceived").length).toBe(texts.length);
+    }
+    expect(await timed.texts(david!, room)).toEqual(texts);
   });
 
   test("C-4.9 a repeat is confirmed again, neither stored nor delivered twice", async () => {

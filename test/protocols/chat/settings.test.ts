@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { SettingsInvalid } from "../../../src/config/fault.ts";
 import { loadSettings } from "../../../src/config/load.ts";
 import { variable } from "../../../src/config/setting.ts";
 import { chat } from "../../../src/protocols/chat/protocol.ts";
 import { SECRET } from "./stage.ts";
+
+// The default of 5 s is short for a busy machine.
+setDefaultTimeout(120_000);
 
 /** Settings of a production installation, which asks for everything it needs. */
 function load(env: Record<string, string>) {

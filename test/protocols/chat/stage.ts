@@ -4,8 +4,9 @@ import { type Clock, systemClock } from "../../../src/clock.ts";
 import { chat } from "../../../src/protocols/chat/protocol.ts";
 import type { Protocol } from "../../../src/protocols/protocol.ts";
 import { ManualClock } from "../../support/clock.ts";
-import { startGateway, type TestGateway } from "../../support/gateway.ts";
-import { type FreshDatabase, freshDatabase, postgresUrl } from "../../support/postgres.ts";
+import type { TestGateway } from "../../support/gateway.ts";
+import { postgresUrl } from "../../support/postgres.ts";
+import { StageSet } from "../../support/stages.ts";
 import { Client, disconnection, type End } from "./client.ts";
 
 export const SECRET = "a secret for the tests of the chat";
@@ -122,11 +123,7 @@ export class Stage {
 
   async stop(options?: { keepData?: boolean }): Promise<void> {
     this.leave();
-    const { clock } = this;
-    // A drain waits by the clock.
-    const pushing = clock instanceof ManualClock ? setInterval(() => clock.advance(50), 1) : undefined;
     await this.gateway.stop(options);
-    clearInterval(pushing);
   }
 }
 
@@ -143,48 +140,20 @@ export class TimedStage extends Stage {
   }
 }
 
-/** One database for the gateways of a test file: Postgres where there is one, since an embedded one takes long to start. */
-export class Stages {
-  #database: Promise<FreshDatabase> | null = null;
-  readonly #running: Stage[] = [];
-
-  /** Starts a gateway on the file's database. */
-  async start(
-    options: { env?: Record<string, string>; clock?: ManualClock; protocols?: readonly Protocol[] } = {},
-  ): Promise<Stage> {
-    const databaseUrl = await this.databaseUrl();
-    const gateway = await startGateway({
-      protocols: options.protocols ?? [chat],
-      env: {
-        CHAT_JWT_SECRET: SECRET,
-        CHAT_ADMIN_TOKEN: ADMIN_TOKEN,
-        LOG_LEVEL: "fatal",
-        ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
-        ...options.env,
-      },
-      ...(options.clock === undefined ? {} : { clock: options.clock }),
-    });
-    const stage = options.clock ? new TimedStage(gateway, options.clock) : new Stage(gateway, systemClock);
-    this.#running.push(stage);
-    return stage;
+/** The stages of a test file. */
+export class Stages extends StageSet<Stage> {
+  start(options: { env?: Record<string, string>; clock?: ManualClock; protocols?: readonly Protocol[] } = {}) {
+    const { clock } = options;
+    const env = { CHAT_JWT_SECRET: SECRET, CHAT_ADMIN_TOKEN: ADMIN_TOKEN, ...options.env };
+    return this.launch({ protocols: [chat], ...options, env }, (gateway) =>
+      clock ? new TimedStage(gateway, clock) : new Stage(gateway, systemClock),
+    );
   }
 
   /** Starts a gateway whose time only the test moves. */
   async startTimed(env: Record<string, string> = {}): Promise<TimedStage> {
     const clock = new ManualClock(Math.ceil(Date.now() / 1000) * 1000);
     return (await this.start({ env, clock })) as TimedStage;
-  }
-
-  /** Where the file's database is; undefined for an embedded one. */
-  async databaseUrl(): Promise<string | undefined> {
-    this.#database ??= freshDatabase(postgresUrl ? "postgres" : "embedded");
-    return (await this.#database).databaseUrl;
-  }
-
-  /** Stops every gateway and removes the database. */
-  async stop(): Promise<void> {
-    for (const stage of this.#running.splice(0)) await stage.stop();
-    await (await this.#database)?.remove();
   }
 }
 
