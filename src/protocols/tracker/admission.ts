@@ -89,6 +89,6 @@ export class Admission {
     const user = await identity.ofSocket(handshake);
     const connection = randomUUID();
     if (!(await presence.enter(user, connection))) throw errors.fault("too_many_connections");
-    return { user, connection, detailed, expires: user.expires, rooms: new Map(), toldAt: 0 };
+    return { user, connection, detailed, expires: user.expires, rooms: new Map(), toldAt: Number.NEGATIVE_INFINITY };
   }
 }

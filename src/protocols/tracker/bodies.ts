@@ -47,12 +47,27 @@ export async function jsonBody<Schema extends v.GenericSchema>(
   return fit(schema, value);
 }
 
-/** Urlencoded fields; of a repeated one the last counts. Throws {@link InvalidBody} or BodyTooLarge. */
+/**
+ * The fields of a form, urlencoded or, where its type says so, multipart, as the original takes both; of a repeated one
+ * the last counts. Throws {@link InvalidBody} or BodyTooLarge.
+ */
 export async function formBody<Schema extends v.GenericSchema>(
   context: RouteContext,
   schema: Schema,
 ): Promise<v.InferOutput<Schema>> {
-  return fit(schema, Object.fromEntries(new URLSearchParams(await textBody(context, "value_error"))));
+  const text = await textBody(context, "value_error");
+  const type = context.req.header("content-type") ?? "";
+  const isMultipart = /^multipart\/form-data\b/i.test(type);
+  return fit(schema, Object.fromEntries(isMultipart ? await parts(text, type) : new URLSearchParams(text)));
+}
+
+/** The parts of a multipart form, whose content type names what stands between them. */
+async function parts(text: string, type: string): Promise<Iterable<readonly [string, unknown]>> {
+  try {
+    return await new Response(text, { headers: { "content-type": type } }).formData();
+  } catch {
+    throw new InvalidBody([{ type: "value_error", msg: "Body is not a form" }]);
+  }
 }
 
 async function textBody(context: RouteContext, notText: "json_invalid" | "value_error"): Promise<string> {

@@ -84,9 +84,9 @@ export function endpoint({ settings, cors, clock, log, ...parts }: EndpointParts
         limited(peer, _event, wait, acknowledge) {
           counters.throttled("events");
           const fault = limitFault(wait);
-          const silent = clock.now() - peer.session.toldAt < TELL_INTERVAL;
+          const silent = clock.elapsed() - peer.session.toldAt < TELL_INTERVAL;
           if (!silent) {
-            peer.session.toldAt = clock.now();
+            peer.session.toldAt = clock.elapsed();
             tell(peer, fault);
           }
           decline(peer, fault, acknowledge);

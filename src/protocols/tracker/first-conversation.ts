@@ -14,11 +14,11 @@ connect() { # opens a session and the namespace, prints the session id
   sid=$(curl -s "$sio" -H "authorization: Bearer $1" | sed 's/.*"sid":"\\([^"]*\\)".*/\\1/')
   curl -s "$sio&sid=$sid" -d 40 >/dev/null && curl -s "$sio&sid=$sid" >/dev/null && echo "$sid"
 }
+hear() { curl -s "$sio&sid=$1" | tr '\\036' '\\n'; echo; } # prints what has come for a session, or waits for it
 alice=$(token alice); bobby=$(token bobby)
 pin=$(curl -s "$api/track/generate-pin" -H "authorization: Bearer $alice" | sed 's/[^0-9]//g')
 a=$(connect "$alice"); b=$(connect "$bobby")
-curl -s "$sio&sid=$a" -d "42[\\"join_room\\",\\"$pin\\"]" >/dev/null
-curl -s "$sio&sid=$b" -d "42[\\"join_room\\",\\"$pin\\"]" >/dev/null
-curl -s "$sio&sid=$b" -d "42[\\"move\\",{\\"lat\\":-37.81,\\"long\\":144.96,\\"roomId\\":\\"$pin\\"}]" >/dev/null
-sleep 1; curl -s "$sio&sid=$a" | tr '\\036' '\\n'; echo # what alice sees: both joining, bobby moving`;
+curl -s "$sio&sid=$a" -d "42[\\"join_room\\",\\"$pin\\"]" >/dev/null; hear "$a" # alice sees herself joining
+curl -s "$sio&sid=$b" -d "42[\\"join_room\\",\\"$pin\\"]" >/dev/null; hear "$a" # bobby joining
+curl -s "$sio&sid=$b" -d "42[\\"move\\",{\\"lat\\":-37.81,\\"long\\":144.96,\\"roomId\\":\\"$pin\\"}]" >/dev/null; hear "$a" # and moving`;
 }

@@ -95,7 +95,7 @@ export class Identity {
   /** T-2.15. Only found accounts are remembered, so that a new one is seen at once. */
   async #mustExist(userId: number | string, username: string): Promise<void> {
     const key = JSON.stringify([userId, username]);
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     if ((this.#known.get(key) ?? 0) > now) return;
     const account = typeof userId === "number" ? await this.#accounts.byNumber(userId) : null;
     if (account?.username !== username || account.disabled) throw errors.fault("user_not_found");

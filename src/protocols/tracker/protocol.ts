@@ -1,3 +1,4 @@
+import { previousSecret } from "../../accounts/previous-secret.ts";
 import { createVerifier } from "../../accounts/verifier.ts";
 import type { CorsPolicy } from "../../http/cors.ts";
 import { type Core, defineProtocol, type Surface } from "../protocol.ts";
@@ -95,11 +96,10 @@ function build(core: Core<TrackerSettings>): Surface {
 }
 
 function verifier({ settings, clock }: Core<TrackerSettings>) {
-  const { jwtSecretPrevious: secret, jwtSecretPreviousUntil: until } = settings;
   return createVerifier({
     clock,
     secret: settings.jwtSecret,
-    previous: secret !== undefined && until !== undefined ? { secret, until } : undefined,
+    previous: previousSecret(settings),
     jwksUrl: settings.jwksUrl,
     jwksCooldown: settings.jwksCooldown,
     issuer: settings.jwtIssuer,

@@ -41,6 +41,7 @@ function pinRoute({ identity, rooms, limits, backplane, pinRate }: RestParts): R
   return {
     method: "GET",
     path: "/track/generate-pin",
+    unsafe: true,
     async handler(context) {
       const user = await identity.ofRequest(context);
       // Limits count on while the store is away; a PIN cannot be had, which is the better answer then (T-6.10).

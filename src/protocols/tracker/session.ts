@@ -13,7 +13,7 @@ export interface Session {
   expires: number;
   /** Memberships by PIN. */
   readonly rooms: Map<string, LocalRoom>;
-  /** When it was last told that events were dropped. */
+  /** When it was last told that events were dropped, as `clock.elapsed()` counts. */
   toldAt: number;
 }
 

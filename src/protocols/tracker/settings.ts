@@ -1,3 +1,4 @@
+import { previousSecretFaults } from "../../accounts/previous-secret.ts";
 import type { Values } from "../../config/setting.ts";
 import {
   flag,
@@ -62,19 +63,12 @@ export type TrackerSettings = Values<typeof trackerSection>;
 
 /** Faults that only show across several settings. */
 export function checkSettings(settings: TrackerSettings) {
-  const faults: { setting: string; fault: string; remedy: string }[] = [];
+  const faults = previousSecretFaults("TRACKER", settings);
   if (settings.accounts && settings.refreshSecret === settings.jwtSecret) {
     faults.push({
       setting: "TRACKER_REFRESH_SECRET",
       fault: "is the same as TRACKER_JWT_SECRET, so refresh tokens would pass as access tokens",
       remedy: "give it a secret of its own, or set TRACKER_ACCOUNTS=off",
-    });
-  }
-  if ((settings.jwtSecretPrevious === undefined) !== (settings.jwtSecretPreviousUntil === undefined)) {
-    faults.push({
-      setting: "TRACKER_JWT_SECRET_PREVIOUS",
-      fault: "and TRACKER_JWT_SECRET_PREVIOUS_UNTIL only work together",
-      remedy: "set both or neither",
     });
   }
   return faults;

@@ -4,7 +4,7 @@ import { type Client, INVALID_DATA, joined, moved, NO_ROOM } from "./client.ts";
 import { RawPolling, RawSocket } from "./raw.ts";
 import { PATH, type Person, type Stage, Stages } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: Stage;
@@ -14,7 +14,7 @@ let witness: Client;
 let person: Person;
 
 beforeAll(async () => {
-  stage = await stages.start();
+  stage = await stages.startTimed();
 });
 beforeEach(async () => {
   pin = await stage.pin();

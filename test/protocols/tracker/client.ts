@@ -26,7 +26,7 @@ interface StockSocket {
 }
 interface Engine {
   readonly id: string;
-  readonly transport: { readonly name: string };
+  readonly transport: { readonly name: string; readonly ws?: WebSocket & { terminate(): void } };
   close(): void;
   on(event: string, listener: (...args: unknown[]) => void): void;
 }
@@ -117,6 +117,13 @@ export class Client {
     this.socket.close();
   }
 
+  /** Leaves by the book; resolves when the server has taken leave of it. WebSocket only. */
+  async depart(): Promise<void> {
+    const closed = new Promise((resolve) => this.socket.io.engine.transport.ws?.addEventListener("close", resolve));
+    this.close();
+    await closed;
+  }
+
   /** Closes the connection in good order, but without a DISCONNECT packet. WebSocket only. */
   hangUp(): void {
     this.socket.io.engine.close();
@@ -124,7 +131,7 @@ export class Client {
 
   /** Vanishes without a word, as in a network drop: the connection below the client breaks. WebSocket only. */
   drop(): void {
-    (this.socket.io.engine.transport as unknown as { ws: { terminate(): void } }).ws.terminate();
+    this.socket.io.engine.transport.ws?.terminate();
   }
 }
 

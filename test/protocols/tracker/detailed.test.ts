@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, te
 import { type Client, disconnected, joined, moved, NO_ROOM } from "./client.ts";
 import { type Person, Stages, type TimedStage } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: TimedStage;
@@ -161,13 +161,11 @@ describe("T-10.1 the rooms of a lost socket", () => {
       watcher.move(pin, 1, 2);
       await watcher.settle();
       const told = await back.rest();
-      back.close();
-      await watcher.settle();
+      await back.depart();
       return told.length > 0;
     };
     const polite = await timed.member(pin);
-    polite.close();
-    await watcher.until("room");
+    await polite.depart();
     expect(await sees(polite.person)).toBe(false);
 
     const late = await timed.member(pin);

@@ -3,7 +3,7 @@ import { INVALID_DATA, joined, left, moved, NO_ROOM, RATE_LIMITED, told } from "
 import { RawSocket } from "./raw.ts";
 import { Stages, type TimedStage } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: TimedStage;
@@ -111,7 +111,7 @@ describe("join_room", () => {
     client.move(first, 1, 1);
     client.move(second, 2, 2);
     expect([await client.next(), await client.next()]).toEqual([moved(1, 1), moved(2, 2)]);
-    client.close();
+    await client.depart();
     const again = await stage.client({ person: client.person });
     again.move(first, 3, 3);
     expect(await again.next()).toEqual(moved(3, 3));

@@ -3,12 +3,12 @@ import { joined } from "./client.ts";
 import { RawPolling, RawSocket } from "./raw.ts";
 import { PATH, type Stage, Stages } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: Stage;
 beforeAll(async () => {
-  stage = await stages.start();
+  stage = await stages.startTimed();
 });
 afterAll(() => stages.stop());
 

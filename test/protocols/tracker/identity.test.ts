@@ -5,12 +5,12 @@ import { joined, moved, NO_ROOM } from "./client.ts";
 import { RawPolling, RawSocket } from "./raw.ts";
 import { SECRET, type Stage, Stages } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: Stage;
 beforeAll(async () => {
-  stage = await stages.start();
+  stage = await stages.startTimed();
 });
 afterAll(() => stages.stop());
 
@@ -145,7 +145,7 @@ describe("which tokens verify", () => {
       TRACKER_JWT_SECRET_PREVIOUS: previous,
       TRACKER_JWT_SECRET_PREVIOUS_UNTIL: until.toISOString(),
     });
-    const rotating = await stages.start({ env: env(new Date(Date.now() + 60_000)) });
+    const rotating = await stages.start({ env: env(new Date(Date.now() + 3_600_000)) });
     expect(await verdict(rotating, token)).toBe(200);
     expect(await verdict(rotating, await signToken(claims(), SECRET))).toBe(200);
     const over = await stages.start({ env: env(new Date(Date.now() - 1000)) });

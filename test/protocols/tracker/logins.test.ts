@@ -4,7 +4,7 @@ import postgres from "postgres";
 import { postgresUrl } from "../../support/postgres.ts";
 import { type Answer, Stages, type TimedStage } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: TimedStage;
@@ -112,6 +112,27 @@ describe("login", () => {
     });
   });
 
+  test("T-3.6 T-3.13 the form of the older login as multipart, and what is none", async () => {
+    const { username, password } = await register();
+    const post = async (body: FormData | string, headers: Record<string, string> = {}) => {
+      stage.clock.advance(1_000);
+      const answer = await fetch(`${stage.url}/login/form`, { method: "POST", body, headers });
+      return [answer.status, await answer.json()];
+    };
+    const form = (fields: Record<string, string | Blob>) => {
+      const data = new FormData();
+      for (const [name, value] of Object.entries(fields)) data.append(name, value);
+      return data;
+    };
+    const token = { access_token: expect.any(String), token_type: "bearer" };
+    expect(await post(form({ grant_type: "password", username, password }))).toEqual([200, token]);
+    expect(await post(form({ username, password: "wrong123" }))).toEqual([401, WRONG]);
+    const fault = (type: string) => [400, { detail: { type, msg: expect.any(String) } }];
+    expect(await post(form({ username, password: new Blob(["secret123"]) }))).toEqual(fault("string_type"));
+    expect(await post("nothing", { "content-type": "multipart/form-data; boundary=x" })).toEqual(fault("value_error"));
+    expect(await post("nothing", { "content-type": "multipart/form-data" })).toEqual(fault("value_error"));
+  });
+
   test("T-9.1 TRACKER_HIDE_USERS answers 401 for an unknown user", async () => {
     const discreet = await stages.start({ env: { TRACKER_HIDE_USERS: "on" } });
     const answer = await discreet.call("POST", "/login/v2", { username: "nobody_at_all", password: "secret123" });
@@ -120,20 +141,21 @@ describe("login", () => {
 
   test("T-3.24 an unknown user costs the hashing time of a wrong password", async () => {
     const { username } = await register();
-    const timed = async (who: string) => {
+    // Time of the processor: that of the clock depends on what else the machine does.
+    const cost = async (who: string) => {
       stage.clock.advance(301_000);
-      const started = performance.now();
+      const began = process.cpuUsage();
       await stage.call("POST", "/login/v2", { username: who, password: "wrong123" });
-      return performance.now() - started;
+      const { user, system } = process.cpuUsage(began);
+      return user + system;
     };
-    const unknown: number[] = [];
-    const wrong: number[] = [];
-    for (let i = 0; i < 7; i++) {
-      unknown.push(await timed("nobody_at_all"));
-      wrong.push(await timed(username));
+    let [unknown, wrong] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+    // The least of several runs, since noise only ever adds. Without the hashing it would be a tenth, in any number.
+    for (let run = 0; run < 7 || (unknown <= wrong / 2 && run < 50); run++) {
+      unknown = Math.min(unknown, await cost("nobody_at_all"));
+      wrong = Math.min(wrong, await cost(username));
     }
-    // The quickest of several runs: noise only ever adds. Without the hashing it would be a tenth.
-    expect(Math.min(...unknown)).toBeGreaterThan(Math.min(...wrong) / 2);
+    expect(unknown).toBeGreaterThan(wrong / 2);
   });
 
   test("T-3.25 T-3.4 five logins a second and address, before all else", async () => {

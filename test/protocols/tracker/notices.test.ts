@@ -3,7 +3,7 @@ import { type Client, disconnected, joined, left, moved, NO_ROOM } from "./clien
 import { RawSocket } from "./raw.ts";
 import { Stages, type TimedStage } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: TimedStage;
@@ -156,8 +156,8 @@ describe("moves", () => {
     await both.join(two);
     for (const client of [first, second, both]) await client.rest();
     first.move(one, 1, 1);
-    second.move(two, 2, 2);
     await first.settle();
+    second.move(two, 2, 2);
     await second.settle();
     expect(await first.rest()).toEqual([moved(1, 1)]);
     expect(await second.rest()).toEqual([moved(2, 2)]);
@@ -215,7 +215,7 @@ describe("replay", () => {
     await viewer.ask("join_room", pin);
     await viewer.ask("join_room", pin);
     expect(await viewer.rest()).toEqual([joined(viewer.person, pin), moved(1, 1), joined(viewer.person, pin)]);
-    viewer.close();
+    await viewer.depart();
     const back = await stage.client({ person: viewer.person });
     back.move(pin, 5, 5);
     await back.settle();
@@ -229,7 +229,7 @@ describe("replay", () => {
     await other.settle();
     sharer.move(pin, 1, 1);
     await sharer.settle();
-    sharer.close();
+    await sharer.depart();
     const back = await stage.client({ person: sharer.person });
     await back.ask("join_room", pin);
     expect(await back.rest()).toEqual([joined(sharer.person, pin), moved(2, 2)]);

@@ -4,7 +4,7 @@ import { systemClock } from "../../../src/clock.ts";
 import { Rooms } from "../../../src/protocols/tracker/rooms.ts";
 import { quietLog } from "../../support/quiet-log.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 test("T-6.2 a taken PIN is never given again, and when none is free the owner keeps no place", async () => {
   const backplane = new MemoryBackplane("alone", { clock: systemClock, log: quietLog });

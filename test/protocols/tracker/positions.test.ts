@@ -5,7 +5,7 @@ import { type Room, Rooms } from "../../../src/protocols/tracker/rooms.ts";
 import { ManualClock } from "../../support/clock.ts";
 import { quietLog } from "../../support/quiet-log.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 function setUp() {
   const clock = new ManualClock();

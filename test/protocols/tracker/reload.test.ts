@@ -3,7 +3,7 @@ import { tracker } from "../../../src/protocols/tracker/protocol.ts";
 import { disconnected, joined, left, moved, NO_ROOM } from "./client.ts";
 import { Stages, type TimedStage } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: TimedStage;

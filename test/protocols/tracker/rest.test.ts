@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Answer, type Stage, Stages, type TimedStage } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: TimedStage;
@@ -28,6 +28,14 @@ describe("PINs", () => {
     expect(shown(answer)).toEqual([200, { room_id: expect.stringMatching(/^[1-9]\d{5}$/) }]);
     expect(answer.headers.get("cache-control")).toBe("no-store");
     expect(answer.headers.get("content-type")).toStartWith("application/json");
+  });
+
+  test("T-3.1 HEAD makes no PIN, nor does it count as asking for one", async () => {
+    const { token } = await stage.person();
+    const headers = { authorization: `Bearer ${token}` };
+    const looked = await fetch(`${stage.url}/track/generate-pin/`, { method: "HEAD", headers });
+    expect([looked.status, looked.headers.get("allow")]).toEqual([405, "GET, OPTIONS"]);
+    expect((await stage.call("GET", "/track/generate-pin/", undefined, headers)).status).toBe(200);
   });
 
   test("T-3.1 T-3.10 refusals have the form of applications", async () => {
@@ -151,7 +159,7 @@ describe("registration", () => {
     stage.clock.advance(2_000);
     expect((await from(stage, "192.0.2.1")).status).toBe(200);
     expect((await from(stage, "192.0.2.2")).status).toBe(429);
-    const behind = await stages.start({ env: { TRUSTED_PROXIES: "127.0.0.1,10.0.0.0/8" } });
+    const behind = await stages.startTimed({ TRUSTED_PROXIES: "127.0.0.1,10.0.0.0/8" });
     expect((await from(behind, "192.0.2.1")).status).toBe(200);
     expect((await from(behind, "198.51.100.7, 192.0.2.2, 10.1.1.1")).status).toBe(200);
     expect((await from(behind, "203.0.113.5, 192.0.2.2")).status).toBe(429);

@@ -3,7 +3,7 @@ import { startProcess } from "../../support/process.ts";
 import { connectClient, joined, moved, NO_ROOM } from "./client.ts";
 import { REFRESH_SECRET, SECRET, type Stage, Stages, type TimedStage } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let stage: TimedStage;
@@ -86,7 +86,7 @@ describe("the life of a room", () => {
 
 describe("metrics and logs", () => {
   test("T-6.13 connects, refusals, closes, throttles and joins are counted", async () => {
-    const counted = await stages.start({ env: { TRACKER_JOIN_FAILS_USER: "1" } });
+    const counted = await stages.startTimed({ TRACKER_JOIN_FAILS_USER: "1" });
     const pin = await counted.pin();
     const member = await counted.member(pin);
     const refused = await counted.client({ headers: { authorization: "forged" }, patient: true });

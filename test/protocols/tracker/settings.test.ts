@@ -8,7 +8,7 @@ import { variable } from "../../../src/config/setting.ts";
 import { tracker } from "../../../src/protocols/tracker/protocol.ts";
 import { PATH, REFRESH_SECRET, SECRET, Stages } from "./stage.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const stages = new Stages();
 let dataDir: string;

@@ -3,8 +3,8 @@ import { signToken } from "../../../src/accounts/sign.ts";
 import { type Clock, systemClock } from "../../../src/clock.ts";
 import { tracker } from "../../../src/protocols/tracker/protocol.ts";
 import { ManualClock } from "../../support/clock.ts";
-import { startGateway, type TestGateway } from "../../support/gateway.ts";
-import { type FreshDatabase, freshDatabase, postgresUrl } from "../../support/postgres.ts";
+import type { TestGateway } from "../../support/gateway.ts";
+import { StageSet } from "../../support/stages.ts";
 import { type Client, type ClientOptions, connectClient } from "./client.ts";
 
 export const SECRET = "an access secret for the tests of the tracker";
@@ -94,11 +94,7 @@ export class Stage {
 
   async stop(options?: { keepData?: boolean }): Promise<void> {
     this.leave();
-    const { clock } = this;
-    // A drain waits by the clock.
-    const pushing = clock instanceof ManualClock ? setInterval(() => clock.advance(50), 1) : undefined;
     await this.gateway.stop(options);
-    clearInterval(pushing);
   }
 }
 
@@ -125,46 +121,19 @@ export interface Answer {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** One database for the gateways of a test file: Postgres where there is one, since an embedded one takes long to start. */
-export class Stages {
-  #database: Promise<FreshDatabase> | null = null;
-  readonly #running: Stage[] = [];
-
-  /** Starts a gateway on the file's database. */
-  async start(options: { env?: Record<string, string>; clock?: ManualClock; dataDir?: string } = {}): Promise<Stage> {
-    this.#database ??= freshDatabase(postgresUrl ? "postgres" : "embedded");
-    const { databaseUrl } = await this.#database;
-    const gateway = await startGateway({
-      protocols: [tracker],
-      env: {
-        TRACKER_JWT_SECRET: SECRET,
-        TRACKER_REFRESH_SECRET: REFRESH_SECRET,
-        LOG_LEVEL: "fatal",
-        ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
-        ...options.env,
-      },
-      ...(options.clock === undefined ? {} : { clock: options.clock }),
-      ...(options.dataDir === undefined ? {} : { dataDir: options.dataDir }),
-    });
-    const stage = options.clock ? new TimedStage(gateway, options.clock) : new Stage(gateway, systemClock);
-    this.#running.push(stage);
-    return stage;
+/** The stages of a test file. */
+export class Stages extends StageSet<Stage> {
+  start(options: { env?: Record<string, string>; clock?: ManualClock; dataDir?: string } = {}) {
+    const { clock } = options;
+    const env = { TRACKER_JWT_SECRET: SECRET, TRACKER_REFRESH_SECRET: REFRESH_SECRET, ...options.env };
+    return this.launch({ protocols: [tracker], ...options, env }, (gateway) =>
+      clock ? new TimedStage(gateway, clock) : new Stage(gateway, systemClock),
+    );
   }
 
   /** Starts a gateway whose time only the test moves. */
   async startTimed(env: Record<string, string> = {}): Promise<TimedStage> {
     const clock = new ManualClock(Math.ceil(Date.now() / 1000) * 1000);
     return (await this.start({ env, clock })) as TimedStage;
-  }
-
-  /** Where the file's database is; undefined for an embedded one. */
-  async databaseUrl(): Promise<string | undefined> {
-    return (await this.#database)?.databaseUrl;
-  }
-
-  /** Stops every gateway and removes the database. */
-  async stop(): Promise<void> {
-    for (const stage of this.#running.splice(0)) await stage.stop();
-    await (await this.#database)?.remove();
   }
 }
