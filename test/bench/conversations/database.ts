@@ -1,4 +1,5 @@
 import { tmpdir } from "node:os";
+import postgres from "postgres";
 import { migrate } from "../../../src/database/migrate.ts";
 import { openDatabase } from "../../../src/database/open.ts";
 import { rooms } from "../../../src/protocols/conversations/tables.ts";
@@ -21,6 +22,25 @@ export async function preparedDatabase(stores: Stores, benchRooms: readonly Benc
   );
   await database.close();
   return databaseUrl;
+}
+
+/**
+ * Checkpoints that the Postgres server has begun so far. Each makes commits wait for the disk; whoever drops a database
+ * on the same server asks for one.
+ */
+export async function checkpoints(databaseUrl: string): Promise<number> {
+  const sql = postgres(databaseUrl, { max: 1 });
+  const [version] = await sql<{ number: number }[]>`select current_setting('server_version_num')::int as number`;
+  const [row] =
+    version!.number < 170_000
+      ? await sql<Begun[]>`select (checkpoints_timed + checkpoints_req)::int as begun from pg_stat_bgwriter`
+      : await sql<Begun[]>`select (num_timed + num_requested)::int as begun from pg_stat_checkpointer`;
+  await sql.end();
+  return row!.begun;
+}
+
+interface Begun {
+  readonly begun: number;
 }
 
 /** One message of a random room, as the plain server stores it. */

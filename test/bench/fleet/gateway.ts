@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { linesOf } from "../lines.ts";
 import type { Stores } from "../stores.ts";
 import { type Usage, usageOf } from "../usage.ts";
+import type { FleetServer, WatcherLogin } from "./server.ts";
 
 const root = join(import.meta.dir, "../../..");
 const ADMIN_TOKEN = "admin-token-of-the-bench";
@@ -14,21 +15,15 @@ const Listening = v.pipe(
   v.object({ msg: v.literal("listening"), url: v.string(), internal: v.string() }),
 );
 
-/** A watcher's way in. */
-export interface WatcherLogin {
-  readonly user_id: number;
-  readonly SESSID: string;
-}
-
 /** A gateway that serves the fleet, in a process and on a database of its own. */
-export class FleetGateway {
-  readonly url: string;
+export class FleetGateway implements FleetServer {
+  readonly #url: string;
   readonly #internal: string;
   readonly #process: Bun.Subprocess;
   readonly #sql: postgres.Sql;
 
   private constructor(url: string, internal: string, process: Bun.Subprocess, sql: postgres.Sql) {
-    this.url = url;
+    this.#url = url;
     this.#internal = internal;
     this.#process = process;
     this.#sql = sql;
@@ -59,6 +54,10 @@ export class FleetGateway {
     throw new Error("the gateway ended before it listened");
   }
 
+  get port(): number {
+    return Number(new URL(this.#url).port);
+  }
+
   usage(): Usage {
     return usageOf(this.#process.pid);
   }
@@ -67,7 +66,7 @@ export class FleetGateway {
     return this.#sql;
   }
 
-  /** Makes units without keys, `load-1` and up, in one statement; a fleet of them by REST would take minutes. */
+  /** In one statement; a fleet of them by REST would take minutes. */
   async units(count: number): Promise<number[]> {
     const rows = await this.#sql`
       insert into fleet.units (unique_id, vid, created_at)
@@ -76,13 +75,12 @@ export class FleetGateway {
     return rows.map(({ uid }) => Number(uid));
   }
 
-  /** Makes a user who may see these units, and a session for him. */
   async watcher(number: number, uids: readonly number[]): Promise<WatcherLogin> {
     const credentials = { login: `watcher${number}`, password: "secret" };
     const { user_id } = await this.#admin<{ user_id: number }>("POST", "/users", credentials);
     await this.#admin("PUT", `/users/${user_id}/units`, { units: uids.map((uid) => ({ uid })) });
     const authorization = `Basic ${btoa(`${credentials.login}:${credentials.password}`)}`;
-    const response = await fetch(`${this.url}/ws/websocketAuth`, { method: "POST", headers: { authorization } });
+    const response = await fetch(`${this.#url}/ws/websocketAuth`, { method: "POST", headers: { authorization } });
     return ((await response.json()) as { data: WatcherLogin }).data;
   }
 

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { signToken } from "../../../src/accounts/sign.ts";
 import { circumstanceColumns, number, verdict } from "../columns.ts";
 import { contest, type Sample } from "../contest.ts";
-import { pgbench, preparedDatabase } from "../conversations/database.ts";
+import { checkpoints, pgbench, preparedDatabase } from "../conversations/database.ts";
 import { type BenchRoom, ChatLoad } from "../conversations/load.ts";
 import { circumstances, costOf, WARM_UP, withServers } from "../measure.ts";
 import { SECRET } from "../patchbay/tokens.ts";
@@ -82,6 +82,7 @@ export const conversations: Scenario = {
           number("p99 ms", "p99", 2),
           number("us/msg", "micros", 1),
           number("server core %", "serverPercent", 0),
+          number("checkpoints", "checkpoints", 0),
           ...circumstanceColumns,
           verdict,
         ],
@@ -102,6 +103,7 @@ async function play(chat: ChatServer, stores: Stores, seconds: number): Promise<
     const rate = max / 2;
     load.latencies = new Samples();
     const before = load.delivered;
+    const checkpointsBefore = await checkpoints(databaseUrl);
     const cost = await costOf([server], () => load.pace(rate, seconds));
     const delivered = load.delivered - before;
     load.close();
@@ -112,6 +114,7 @@ async function play(chat: ChatServer, stores: Stores, seconds: number): Promise<
       p50: percentile(latencies, 0.5),
       p99: percentile(latencies, 0.99),
       micros: (cost.servers[0]! / delivered) * 1e6,
+      checkpoints: (await checkpoints(databaseUrl)) - checkpointsBefore,
       serverPercent: (cost.servers[0]! / cost.client.seconds) * 100,
       ...circumstances(cost),
     };
