@@ -6,8 +6,10 @@ export type Cancel = () => void;
  * sleeping. All values are milliseconds.
  */
 export interface Clock {
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch. May jump when somebody sets the time of the machine. */
   now(): number;
+  /** Milliseconds since a moment of the past that stays the same. Never jumps: for durations within this process. */
+  elapsed(): number;
   /** Runs `task` once after `ms`. Never keeps the process alive. */
   after(ms: number, task: () => void): Cancel;
   /** Runs `task` every `ms`. Never keeps the process alive. */
@@ -19,6 +21,7 @@ const LONGEST = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  elapsed: () => performance.now(),
   after(ms, task) {
     let timer: Timer;
     const wait = (left: number): void => {

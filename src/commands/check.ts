@@ -9,8 +9,8 @@ import { protocols } from "../protocols/index.ts";
 import { commandLog } from "./stores.ts";
 import { parseArguments } from "./usage.ts";
 
-/** Milliseconds a store may take to answer. */
-const timeLimit = 3_000;
+/** Milliseconds a store may take to answer: a machine that is busy starting others is no reason to say it does not. */
+const timeLimit = 6_000;
 
 /** `patchbay check [--connect]`. Faults of the settings are thrown, to be shown as at a start. */
 export async function run(args: readonly string[], env: Environment): Promise<number> {
@@ -45,12 +45,12 @@ async function tryOut(name: string, url: string | undefined, ping: (url: string)
 
 async function pingPostgres(url: string): Promise<void> {
   const database = openPostgres(url, { log: commandLog() });
-  await database.ping().finally(() => database.close());
+  await database.orm.execute("select 1").finally(() => database.close());
 }
 
 /** Asks with a plain client: a backplane would take a lease and be a node of the installation for a moment. */
 async function pingRedis(url: string): Promise<void> {
-  const client = createClient(parseRedisUrl(url), defaultTimes, false);
+  const client = createClient(parseRedisUrl(url), { ...defaultTimes, command: timeLimit }, false);
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(() => reject(new Error("no answer in time")), timeLimit);
   client.once("ready", resolve);

@@ -2,6 +2,7 @@ import { loadSettings } from "../config/load.ts";
 import type { Environment } from "../config/read.ts";
 import type { Protocol, ProtocolCommand } from "../protocols/protocol.ts";
 import type { Entry } from "./commands.ts";
+import { withStores } from "./stores.ts";
 import { parseArguments } from "./usage.ts";
 
 /** The commands that protocols bring along, as `<protocol> <name>`. Loads the protocols, so ask for it when needed. */
@@ -37,6 +38,7 @@ async function run(
     words: positionals,
     settings: loaded.of(protocol),
     gateway: loaded.gateway,
+    withStores: (work) => withStores(loaded.gateway, work),
     print: (line) => console.log(line),
   });
   return 0;

@@ -70,6 +70,8 @@ function announce(gateway: Gateway, serves: (name: string) => boolean, log: Log,
   const internal = gateway.internalUrl.origin;
   log.info({ url, internal, maxConnections: gateway.maxConnections }, "listening");
   if (production) return;
+  // The executable has no source tree beside it; what it is called with is itself.
+  const program = Bun.main.startsWith("/$bunfs/") ? `'${process.execPath}'` : "bun src/main.ts";
   const lines = [
     "",
     `patchbay listens on ${url} (room for ${gateway.maxConnections} sockets)`,
@@ -78,7 +80,7 @@ function announce(gateway: Gateway, serves: (name: string) => boolean, log: Log,
   for (const protocol of protocols) {
     if (protocol.firstConversation && serves(protocol.name)) {
       lines.push("", `A first conversation with ${protocol.name}, to paste into another shell:`, "");
-      lines.push(protocol.firstConversation(url, internal));
+      lines.push(protocol.firstConversation(url, internal).replaceAll("bun src/main.ts", program));
     }
   }
   console.log(lines.join("\n"));

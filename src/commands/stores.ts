@@ -1,4 +1,3 @@
-import type { Accounts } from "../accounts/accounts.ts";
 import { createAccounts } from "../accounts/store.ts";
 import { systemClock } from "../clock.ts";
 import type { GatewaySettings } from "../config/gateway.ts";
@@ -7,6 +6,7 @@ import { DataFolderInUse } from "../database/lock.ts";
 import { migrate } from "../database/migrate.ts";
 import { openDatabase } from "../database/open.ts";
 import { createLog, type Log } from "../observe/log.ts";
+import type { CommandStores } from "../protocols/protocol.ts";
 
 /** What commands other than `serve` have to say beside their result: only what matters, on standard error. */
 export function commandLog(): Log {
@@ -31,13 +31,16 @@ export async function openStore(settings: GatewaySettings, log: Log): Promise<Da
   }
 }
 
-/** Lends out the accounts of a database that is up to date. */
-export async function withAccounts<T>(settings: GatewaySettings, work: (accounts: Accounts) => Promise<T>): Promise<T> {
+/** Lends out a database that is up to date, and its accounts. Throws {@link DatabaseTaken}. */
+export async function withStores<T>(
+  settings: GatewaySettings,
+  work: (stores: CommandStores) => Promise<T>,
+): Promise<T> {
   const log = commandLog();
   const database = await openStore(settings, log);
   try {
     await migrate(database, log);
-    return await work(createAccounts(database, { clock: systemClock }));
+    return await work({ database, accounts: createAccounts(database, { clock: systemClock }) });
   } finally {
     await database.close();
   }

@@ -5,7 +5,7 @@ import { type Loaded, loadSettings } from "../config/load.ts";
 import type { Environment } from "../config/read.ts";
 import { protocols } from "../protocols/index.ts";
 import type { Protocol } from "../protocols/protocol.ts";
-import { commandLog, withAccounts } from "./stores.ts";
+import { commandLog, withStores } from "./stores.ts";
 import { parseArguments, UsageError } from "./usage.ts";
 
 /** `patchbay token [<user>] [--protocol <name>] [--ttl 30m]` */
@@ -51,7 +51,7 @@ function protocolOf(name: string | undefined, settings: Loaded): Protocol {
 }
 
 async function existing(user: string, settings: Loaded): Promise<Account> {
-  const account = await withAccounts(settings.gateway, (accounts) => {
+  const account = await withStores(settings.gateway, ({ accounts }) => {
     if (isUuid(user)) return accounts.byId(user);
     if (/^\d+$/.test(user)) return accounts.byNumber(Number(user));
     return user.includes("@") ? accounts.byEmail(user) : accounts.byUsername(user);

@@ -1,7 +1,7 @@
 import { loadGateway } from "../config/load.ts";
 import type { Environment } from "../config/read.ts";
 import { askPassword } from "./password.ts";
-import { withAccounts } from "./stores.ts";
+import { withStores } from "./stores.ts";
 import { parseArguments, UsageError } from "./usage.ts";
 
 /** `patchbay user add <username> [--email <address>] [--name <name>] [--password <password>]` */
@@ -19,7 +19,7 @@ export async function run(args: readonly string[], env: Environment): Promise<nu
   const settings = loadGateway(env);
   const password = values.password ?? (await askPassword("Password: "));
   if (password === "") throw new UsageError("a password is not empty");
-  const account = await withAccounts(settings, (accounts) =>
+  const account = await withStores(settings, ({ accounts }) =>
     accounts.create({
       username,
       password,

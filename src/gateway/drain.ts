@@ -8,14 +8,15 @@ const BATCH = 500;
 
 /**
  * Ends every socket of the mounts in batches, each by its protocol's come-back signal, so that clients return to other
- * nodes spread over time. Done when none is left, or at the epoch time `deadline`; returns how many are left then.
+ * nodes spread over time. Done when none is left, or at `deadline` (as `clock.elapsed()` counts); returns how many are
+ * left then.
  */
 export async function drainSockets(mounts: readonly SocketMount[], deadline: number, clock: Clock): Promise<number> {
   const open = () => mounts.reduce((sum, mount) => sum + mount.size, 0);
   // Half of the time is for the batches, the other half for clients that take their time to go.
-  const rounds = Math.max(1, Math.floor((deadline - clock.now()) / 2 / PAUSE));
+  const rounds = Math.max(1, Math.floor((deadline - clock.elapsed()) / 2 / PAUSE));
   const batch = Math.max(BATCH, Math.ceil(open() / rounds));
-  while (open() > 0 && clock.now() < deadline) {
+  while (open() > 0 && clock.elapsed() < deadline) {
     let room = batch;
     for (const mount of mounts) {
       if (room <= 0) break;

@@ -51,10 +51,12 @@ export class Gateway {
   readonly #upkeep: TaskRunner;
   #stopping: Promise<number> | null = null;
 
-  private constructor(options: GatewayOptions & { clock: Clock }, database: Database, backplane: Backplane) {
+  private constructor(
+    options: GatewayOptions & { clock: Clock },
+    { metrics, database, backplane }: { metrics: Metrics; database: Database; backplane: Backplane },
+  ) {
     const { log, clock } = options;
     const settings = options.settings.gateway;
-    const metrics = createMetrics();
     const limits = new ConnectionLimits(settings, maxDescriptors(), clock);
     this.#options = options;
     this.#database = database;
@@ -82,14 +84,18 @@ export class Gateway {
     const options = { clock: systemClock, ...given };
     const { log, clock } = options;
     const settings = options.settings.gateway;
-    const stores = await Promise.allSettled([openDatabase(settings, { log }), openBackplane(settings, { log, clock })]);
+    const metrics = createMetrics();
+    const stores = await Promise.allSettled([
+      openDatabase(settings, { log }),
+      openBackplane(settings, { log, clock, metrics: metrics.gateway }),
+    ]);
     const [database, backplane] = stores;
     let gateway: Gateway | null = null;
     try {
       if (database.status === "rejected") throw database.reason;
       if (backplane.status === "rejected") throw backplane.reason;
       await migrate(database.value, log);
-      gateway = new Gateway(options, database.value, backplane.value);
+      gateway = new Gateway(options, { metrics, database: database.value, backplane: backplane.value });
       await gateway.reload(options.protocols);
       openPort(gateway.#internal, settings.internalHost, settings.internalPort, "INTERNAL_HOST and INTERNAL_PORT");
       openPort(gateway.#listener, settings.host, settings.port, "HOST and PORT");
@@ -163,7 +169,7 @@ export class Gateway {
 
   async #stop(linger: number): Promise<number> {
     const { log, clock } = this.#options;
-    const started = clock.now();
+    const started = clock.elapsed();
     const deadline = started + this.#options.settings.gateway.drainTime;
     this.#listener.draining = true;
     this.#health.drain();
@@ -173,10 +179,10 @@ export class Gateway {
     const end = deadline - 500;
     const mounts = [...this.#patches.values()].flatMap((patch) => patch.mounts);
     const left = await drainSockets(mounts, end, clock);
-    const rest = Math.min(started + linger, end) - clock.now();
+    const rest = Math.min(started + linger, end) - clock.elapsed();
     if (open > 0 && rest > 0) await new Promise<void>((resolve) => clock.after(rest, resolve));
     await this.#close();
-    log.info({ sockets: open, cut: left, milliseconds: clock.now() - started }, "stopped");
+    log.info({ sockets: open, cut: left, milliseconds: clock.elapsed() - started }, "stopped");
     return left;
   }
 

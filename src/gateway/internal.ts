@@ -3,7 +3,7 @@ import type { ClientInfo, RestSurface } from "../http/routes.ts";
 import type { Health } from "../observe/health.ts";
 import type { Log } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import { notTaken, type RestMount, restApp } from "./rest.ts";
+import { notFound, notTaken, type RestMount, restApp } from "./rest.ts";
 
 /**
  * The internal port: `/livez` (the process answers), `/readyz` (it should get traffic), `/metrics`, and the
@@ -45,7 +45,7 @@ export class InternalListener {
         const known = await app.fetch(request, client);
         if (known.status !== 404) return known;
         const answer = await this.#admin.fetch(request, client);
-        return notTaken(answer) ? Response.json({ error: "Not found" }, { status: 404 }) : answer;
+        return notTaken(answer) ? notFound() : answer;
       },
       error: (error) => {
         this.#log.error({ error }, "internal request failed");

@@ -32,7 +32,7 @@ export class ConnectionLimits {
     this.#acceptRate = settings.acceptRate;
     this.#clock = clock;
     this.#tokens = settings.acceptRate;
-    this.#refilled = clock.now();
+    this.#refilled = clock.elapsed();
   }
 
   /** Sockets that are open now. */
@@ -45,7 +45,7 @@ export class ConnectionLimits {
     if (this.#open >= this.maxConnections) return "node full";
     if (this.#perAddress > 0 && (this.#addresses.get(address) ?? 0) >= this.#perAddress) return "address full";
     if (this.#acceptRate === 0) return null;
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     this.#tokens = Math.min(this.#acceptRate, this.#tokens + ((now - this.#refilled) / 1000) * this.#acceptRate);
     this.#refilled = now;
     if (this.#tokens < 1) return "accepting too fast";

@@ -7,7 +7,7 @@ import { WEBSOCKET_LIMITS } from "../socketio/engine/index.ts";
 import { type SocketOwner, socketHandlers } from "../websocket.ts";
 import type { ConnectionLimits } from "./limits.ts";
 import type { SocketMount } from "./mounts.ts";
-import { notTaken, type RestMount, restApp } from "./rest.ts";
+import { notFound, notTaken, type RestMount, restApp } from "./rest.ts";
 
 /**
  * Bun's own limit on bodies is out of the way: it would answer in its own words, and leave the session of a poll alive.
@@ -119,7 +119,7 @@ export class Listener {
       if (response !== null) return response;
     }
     const response = await this.#rest.fetch(request, client);
-    return notTaken(response) ? Response.json({ error: "Not found" }, { status: 404 }) : response;
+    return notTaken(response) ? notFound() : response;
   }
 
   /** Null when the mount does not take the request. */

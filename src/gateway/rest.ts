@@ -19,15 +19,21 @@ const NOT_TAKEN = "x-not-taken";
  */
 export function restApp(mounts: readonly RestMount[], pick: (surface: RestSurface) => readonly Route[]) {
   const app = new Hono<{ Bindings: ClientInfo }>({ strict: false });
-  const paths = new Map<string, { mount: RestMount; methods: Set<Method> }>();
+  const paths = new Map<string, { mount: RestMount; methods: Set<Method | "HEAD"> }>();
   for (const mount of mounts) {
     for (const route of pick(mount.surface)) {
+      const methods = route.method === "GET" && !route.unsafe ? (["GET", "HEAD"] as const) : [route.method];
+      // Hono gives HEAD to the handlers of GET.
       app.on(route.method, route.path, (context, next) =>
-        servesHost(mount.surface.hosts, context.req.raw) ? answer(mount, route, context) : notHere(next),
+        servesHost(mount.surface.hosts, context.req.raw) && !(route.unsafe && context.req.method === "HEAD")
+          ? answer(mount, route, context)
+          : notHere(next),
       );
       const known = paths.get(route.path);
-      if (known) known.methods.add(route.method);
-      else paths.set(route.path, { mount, methods: new Set([route.method]) });
+      paths.set(route.path, {
+        mount: known?.mount ?? mount,
+        methods: new Set([...(known?.methods ?? []), ...methods]),
+      });
     }
   }
   for (const [path, { mount, methods }] of paths) {
@@ -48,11 +54,6 @@ export function restApp(mounts: readonly RestMount[], pick: (surface: RestSurfac
       app.all(`${prefix}/*`, (context) => withCors(mount, context, unknown.answer(context)));
     }
   }
-  for (const mount of mounts) {
-    const { territory } = mount.surface;
-    if (!territory || pick(mount.surface).length === 0) continue;
-    app.all(`${territory.path}/*`, (context) => withCors(mount, context, territory.onUnknownPath(context)));
-  }
   app.notFound(() => new Response(null, { status: 404, headers: { [NOT_TAKEN]: "1" } }));
   return app;
 }
@@ -61,6 +62,10 @@ export function restApp(mounts: readonly RestMount[], pick: (surface: RestSurfac
 async function notHere(next: () => Promise<void>): Promise<undefined> {
   await next();
 }
+
+/** What a path gets that no protocol takes. Clients of several kinds come by: some read `error`, some `message`. */
+export const notFound = () =>
+  Response.json({ statusCode: 404, error: "Not found", message: "Not found" }, { status: 404 });
 
 /** True for the answer of {@link restApp} to a path that no protocol takes. */
 export function notTaken(response: Response): boolean {
@@ -81,10 +86,9 @@ async function answer(mount: RestMount, route: Route, context: RouteContext): Pr
   return withCors(mount, context, response);
 }
 
-function wrongMethod(mount: RestMount, methods: ReadonlySet<Method>, context: RouteContext): Response {
+function wrongMethod(mount: RestMount, methods: ReadonlySet<Method | "HEAD">, context: RouteContext): Response {
   const response = mount.surface.onWrongMethod(context);
-  const allowed = [...methods].flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
-  response.headers.set("allow", [...allowed, ...(mount.surface.cors ? ["OPTIONS"] : [])].join(", "));
+  response.headers.set("allow", [...methods, ...(mount.surface.cors ? ["OPTIONS"] : [])].join(", "));
   return withCors(mount, context, response);
 }
 

@@ -20,6 +20,8 @@ export interface Route {
   readonly method: Method;
   /** A Hono path pattern, for example `/rooms/:id{[0-9]+}`. */
   readonly path: string;
+  /** A GET that changes something, as some clients have it: HEAD, which must not (RFC 9110, 9.2.1), is not taken. */
+  readonly unsafe?: boolean;
   readonly handler: (context: RouteContext) => Response | Promise<Response>;
 }
 
@@ -31,14 +33,12 @@ export interface RestSurface {
   readonly routes: readonly Route[];
   /** Host values the routes are served under; for others their paths are free. Empty or absent: all. */
   readonly hosts?: readonly string[];
-  /** A path below which everything is this protocol's: paths that none of its routes take are answered by it too. */
-  readonly territory?: { readonly path: string; readonly onUnknownPath: (context: RouteContext) => Response };
   readonly cors?: CorsPolicy;
   /** Turns whatever a handler threw into this protocol's error body. An answer of 500 and above is logged with its cause. */
   readonly onError: (error: unknown, context: RouteContext) => Response;
   /** Body and headers of a 405 in this protocol's shape; `allow` is set by the listener. */
   readonly onWrongMethod: (context: RouteContext) => Response;
-  /** Path prefixes under which everything is this protocol's; a path that no route has gets `answer`. */
+  /** Path prefixes below which everything is this protocol's: what none of its routes takes gets `answer`. */
   readonly unknown?: { readonly under: readonly string[]; readonly answer: (context: RouteContext) => Response };
   /** Routes of the internal port (administration), same rules. */
   readonly internal?: readonly Route[];

@@ -44,6 +44,12 @@ export interface Surface {
   close?(): void | Promise<void>;
 }
 
+/** What commands may work on beside a gateway that runs, or without one. */
+export interface CommandStores {
+  readonly database: Database;
+  readonly accounts: Accounts;
+}
+
 /** What a command of a protocol is given. */
 export interface CommandInput<Settings> {
   /** Options by name; those that are not flags are text. */
@@ -51,6 +57,8 @@ export interface CommandInput<Settings> {
   readonly words: readonly string[];
   readonly settings: Settings;
   readonly gateway: GatewaySettings;
+  /** Lends out the stores, their schema up to date. */
+  withStores<T>(work: (stores: CommandStores) => Promise<T>): Promise<T>;
   /** Writes a line to standard output. */
   print(line: string): void;
 }

@@ -23,7 +23,7 @@ export interface Shell {
 /** Opens a shell; to be called once, by the test file itself. */
 export function openShell(): Shell {
   // A command is a process; on a busy machine a few of them in a row take a while.
-  setDefaultTimeout(60_000);
+  setDefaultTimeout(240_000);
   const folder = mkdtempSync(join(tmpdir(), "patchbay-command-"));
   afterAll(() => rm(folder, { recursive: true, force: true }));
   const scratch = (...names: string[]) => join(folder, ...names);

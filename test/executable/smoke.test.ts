@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,11 @@ import { freshDatabase, postgresUrl } from "../support/postgres.ts";
 import { type GatewayProcess, projectRoot, startProcess } from "../support/process.ts";
 import { freshPrefix, testRedis } from "../support/redis.ts";
 
+setDefaultTimeout(120_000);
+
 const redis = await testRedis();
+/** What is to be closed after a test, the last first. */
+const cleanUp: (() => Promise<unknown>)[] = [];
 let folder = "";
 let executable = "";
 let commit = "";
@@ -20,19 +24,24 @@ beforeAll(async () => {
   commit = Bun.spawnSync(["git", "rev-parse", "--short", "HEAD"], { cwd: projectRoot }).stdout.toString().trim();
   const build = Bun.spawn([process.execPath, "src/build.ts", "--outfile", executable], { cwd: projectRoot });
   expect(await build.exited).toBe(0);
-}, 120_000);
+});
+
+afterEach(async () => {
+  for (const step of cleanUp.splice(0).reverse()) await step();
+});
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Runs it in an empty folder of its own with nothing in the environment but the given settings. */
-async function serve(env: Record<string, string>): Promise<GatewayProcess & { cwd: string }> {
-  const cwd = await mkdtemp(join(folder, "empty-"));
+/** Runs it in an empty folder, by default one of its own, with nothing in the environment but the given settings. */
+async function serve(env: Record<string, string>, given?: string): Promise<GatewayProcess & { cwd: string }> {
+  const cwd = given ?? (await mkdtemp(join(folder, "empty-")));
   const gateway = await startProcess({
     command: [executable, "serve"],
     cwd,
     dataDir: "data",
     env: { PATH: "", ...env },
   });
+  cleanUp.push(() => gateway.cleanUp());
   return { ...gateway, cwd };
 }
 
@@ -59,37 +68,27 @@ describe("the executable", () => {
     first.child.kill("SIGTERM");
     expect(await first.child.exited).toBe(0);
     expect(await readdir(first.cwd)).toEqual(["data"]);
-    const again = await startProcess({
-      command: [executable, "serve"],
-      cwd: first.cwd,
-      dataDir: "data",
-      env: { PATH: "" },
-    });
+    const again = await serve({}, first.cwd);
     expect(await converse(again.url)).toEqual(conversation);
-    await again.cleanUp();
-  }, 60_000);
+  });
 
-  test.if(postgresUrl !== undefined && redis.available)(
-    "holds it on Postgres and Redis",
-    async () => {
-      const database = await freshDatabase("postgres");
-      const keys = freshPrefix(redis.url);
-      const gateway = await serve({
-        DATABASE_URL: database.databaseUrl ?? "",
-        REDIS_URL: redis.url,
-        KEY_PREFIX: keys.keyPrefix,
-      });
-      expect(await converse(gateway.url)).toEqual(conversation);
-      gateway.child.kill("SIGTERM");
-      expect(await gateway.child.exited).toBe(0);
-      await database.remove();
-      await keys.remove();
-    },
-    60_000,
-  );
+  test.if(postgresUrl !== undefined && redis.available)("holds it on Postgres and Redis", async () => {
+    const database = await freshDatabase("postgres");
+    const keys = freshPrefix(redis.url);
+    cleanUp.push(database.remove, keys.remove);
+    const gateway = await serve({
+      DATABASE_URL: database.databaseUrl ?? "",
+      REDIS_URL: redis.url,
+      KEY_PREFIX: keys.keyPrefix,
+    });
+    expect(await converse(gateway.url)).toEqual(conversation);
+    gateway.child.kill("SIGTERM");
+    expect(await gateway.child.exited).toBe(0);
+  });
 
   test("V-1.12 V-6.23 conversations find their browser bundle and the Kafka client inside", async () => {
     const broker = await startKafka();
+    if (broker) cleanUp.push(() => broker.close());
     const secret = "a secret for the tests of the executable";
     const gateway = await serve({
       PROTOCOLS: "conversations",
@@ -105,10 +104,8 @@ describe("the executable", () => {
     expect(answer.status).toBe(200);
     if (broker) {
       while ((await broker.read("chozoi.conversations.events")).length === 0) await Bun.sleep(100);
-      await broker.close();
     }
-    await gateway.cleanUp();
-  }, 60_000);
+  });
 
   test("takes nothing from the folder it runs in", async () => {
     const cwd = await mkdtemp(join(folder, "foreign-"));
@@ -137,5 +134,5 @@ describe("the executable", () => {
     gateway.child.kill("SIGTERM");
     await gateway.child.exited;
     expect(await check(new URL(gateway.internalUrl).port)).toBe(1);
-  }, 60_000);
+  });
 });

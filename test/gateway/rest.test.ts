@@ -80,6 +80,23 @@ test("a wrong method names the right ones in the protocol's own shape", async ()
   expect((await ask("/kettle/7", { method: "PUT" })).headers.get("allow")).toBe("GET, HEAD, OPTIONS");
 });
 
+test("HEAD is answered like GET, but not where a GET changes something", async () => {
+  let poured = 0;
+  const handler = () => {
+    poured++;
+    return Response.json({ poured });
+  };
+  const pour = { method: "GET", path: "/pour", unsafe: true, handler } as const;
+  const app = restApp([{ surface: { ...kettle, routes: [...kettle.routes, pour] }, log }], ({ routes }) => routes);
+  const ask = async (method: string, path: string) =>
+    await app.fetch(new Request(`http://localhost${path}`, { method }), { address: "203.0.113.1", secure: false });
+  const seen = await ask("HEAD", "/kettle/7");
+  expect([seen.status, await seen.text()]).toEqual([200, ""]);
+  const refused = await ask("HEAD", "/pour");
+  expect([refused.status, refused.headers.get("allow"), poured]).toEqual([405, "GET, OPTIONS", 0]);
+  expect([(await ask("GET", "/pour")).status, poured]).toEqual([200, 1]);
+});
+
 test("a thrown fault becomes the protocol's error", async () => {
   const response = await ask("/kettle", { method: "POST" });
   expect([response.status, await response.json()]).toEqual([418, { error: "I am a teapot" }]);

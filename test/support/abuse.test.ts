@@ -2,8 +2,8 @@ import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import type { Server } from "bun";
 import { abuse } from "./abuse.ts";
 
-// The default of 5 s is short for a busy machine.
-setDefaultTimeout(60_000);
+// Thousands of connections take a while on a busy machine.
+setDefaultTimeout(600_000);
 
 let server: Server<undefined> | undefined;
 afterEach(async () => {
@@ -63,10 +63,16 @@ test("10,000 attacks: every kind is carried out, nothing is left open, an honest
 test("a server error over HTTP is a fault that names seed and attack, and comes again by them", async () => {
   const { target } = listen("http");
   const { faults } = await abuse(target, { seed: 12, count: 400 });
-  expect(faults.length).toBeGreaterThan(0);
-  const [, number] = /^seed 12, attack (\d+) \((?:http|drip)\): answered 500$/.exec(faults[0] ?? "") ?? [];
-  const again = await abuse(target, { seed: 12, count: 400, only: Number(number) });
-  expect(again.faults).toEqual([faults[0]!]);
+  expect(faults.length).toBeGreaterThan(5);
+  // All but those that reset their connection, now before the answer.
+  let again = 0;
+  for (const fault of faults) {
+    const [, number] = /^seed 12, attack (\d+) \((?:http|drip)\): answered 500$/.exec(fault) ?? [];
+    const repeated = await abuse(target, { seed: 12, count: 400, only: Number(number) });
+    expect([[], [fault]]).toContainEqual(repeated.faults);
+    again += repeated.faults.length;
+  }
+  expect(again).toBeGreaterThan(0);
 });
 
 test("a close with 1011 is a fault", async () => {

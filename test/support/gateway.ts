@@ -7,6 +7,7 @@ import { Gateway } from "../../src/gateway/gateway.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { protocols as allProtocols } from "../../src/protocols/index.ts";
 import type { Protocol } from "../../src/protocols/protocol.ts";
+import { ManualClock } from "./clock.ts";
 
 /** A gateway under test: its own ports, data folder and settings. */
 export interface TestGateway {
@@ -16,14 +17,19 @@ export interface TestGateway {
   readonly gateway: Gateway;
   /** Folder of its embedded database and secrets; give it to a second start to restart the same gateway. */
   readonly dataDir: string;
-  /** Drains and stops; removes the data folder unless `keepData`. */
+  /** Drains and stops, time going by meanwhile where the test moves it; removes the data folder unless `keepData`. */
   stop(options?: { keepData?: boolean }): Promise<void>;
 }
 
+export interface GatewayOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly protocols?: readonly Protocol[];
+  readonly clock?: Clock;
+  readonly dataDir?: string;
+}
+
 /** Starts a whole gateway in this process on free ports. */
-export async function startGateway(
-  options: { env?: Record<string, string>; protocols?: readonly Protocol[]; clock?: Clock; dataDir?: string } = {},
-): Promise<TestGateway> {
+export async function startGateway(options: GatewayOptions = {}): Promise<TestGateway> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), "patchbay-test-")));
   const protocols = options.protocols ?? allProtocols;
   const settings = loadSettings(protocols, {
@@ -49,8 +55,14 @@ export async function startGateway(
     gateway,
     dataDir,
     async stop({ keepData = false } = {}) {
-      await gateway.stop();
-      if (!keepData) await rm(dataDir, { recursive: true, force: true });
+      const { clock } = options;
+      const passing = clock instanceof ManualClock ? setInterval(() => clock.advance(50), 1) : undefined;
+      try {
+        await gateway.stop();
+      } finally {
+        clearInterval(passing);
+        if (!keepData) await rm(dataDir, { recursive: true, force: true });
+      }
     },
   };
 }

@@ -3,7 +3,7 @@ import { globSync } from "node:fs";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { freePort } from "./redis.ts";
+import { freePort } from "./free-port.ts";
 
 /** Plugins a test server has, and the keys by which they let rooms be made. */
 const plugins = ["audiobridge", "videoroom", "textroom"] as const;
@@ -110,7 +110,10 @@ export async function startJanus(): Promise<TestJanus> {
   return server;
 }
 
-/** Only what is configured here is loaded: the folders hold links to one transport and three plugins. */
+/**
+ * Only what is configured here is loaded: the folders hold links to one transport and three plugins. Sessions outlive
+ * every test, however slow the machine is: some are not heard of for a while.
+ */
 async function configure(
   folder: string,
   libraries: string,
@@ -132,6 +135,7 @@ async function configure(
       debug_level = 1
       admin_secret = "${adminSecret}"
       token_auth = true
+      session_timeout = 3600
       interface = "127.0.0.1"
     }
     nat: { ice_enforce_list = "lo" }`,

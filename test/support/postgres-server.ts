@@ -1,8 +1,8 @@
 import { existsSync, globSync } from "node:fs";
 import { chown, mkdtemp } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { freePort } from "./free-port.ts";
 
 /** A server process and where it answers, soon. */
 export interface PostgresServer {
@@ -60,16 +60,4 @@ async function unprivileged(folder: string): Promise<string[]> {
   const [user, group] = [id("-u"), id("-g")];
   await chown(folder, user, group);
   return ["setpriv", `--reuid=${user}`, `--regid=${group}`, "--clear-groups"];
-}
-
-/** A port that was free a moment ago; Postgres cannot pick one by itself. */
-function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const probe = createServer();
-  probe.on("error", reject);
-  probe.listen(0, "127.0.0.1", () => {
-    const address = probe.address();
-    probe.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-  });
-  return promise;
 }

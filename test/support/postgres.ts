@@ -101,7 +101,7 @@ async function findServer(): Promise<string | undefined> {
 
 /** Whether a server answers, tried up to `attempts` times with 200 ms between them. */
 async function answers(url: string, attempts = 1): Promise<boolean> {
-  const sql = postgres(url, { max: 1, connect_timeout: 3 });
+  const sql = postgres(url, { max: 1, connect_timeout: 20 });
   try {
     for (let attempt = 1; ; attempt++) {
       const works = await sql`select 1`.then(Boolean, () => false);

@@ -52,11 +52,15 @@ export async function startProcess(
       wake();
     }
   };
-  const ended = Promise.all([collect(child.stdout), collect(child.stderr), child.exited]).then(wake);
+  let over = false;
+  const ended = Promise.all([collect(child.stdout), collect(child.stderr), child.exited]).then(() => {
+    over = true;
+    wake();
+  });
   const printed = async (text: string, since = 0) => {
     while (!output.slice(since).includes(text)) {
-      if (child.exitCode !== null)
-        throw new Error(`ended with ${child.exitCode} before printing "${text}":\n${output}`);
+      // Over is more than ended: by then its last words have been read as well.
+      if (over) throw new Error(`ended with ${child.exitCode} before printing "${text}":\n${output}`);
       await changed.promise;
     }
   };

@@ -13,17 +13,21 @@ export interface TcpProxy {
   restore(): void;
   /** Open connections. */
   readonly connections: number;
+  /** Connections refused so far. */
+  readonly refused: number;
   close(): Promise<void>;
 }
 
 /** Starts a TCP proxy on 127.0.0.1 in front of any server, such as Redis or Postgres. */
 export async function startProxy(target: { host: string; port: number }): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
+  let refused = 0;
   let state: "open" | "cut" | "stalled" | "muted" = "open";
 
   const server = createServer((near) => {
     near.on("error", () => {});
     if (state === "cut") {
+      refused++;
       near.resetAndDestroy();
       return;
     }
@@ -82,6 +86,9 @@ export async function startProxy(target: { host: string; port: number }): Promis
     },
     get connections() {
       return pairs.size;
+    },
+    get refused() {
+      return refused;
     },
     async close() {
       state = "cut";

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
+import { freePort } from "./free-port.ts";
 
 /** A Redis that tests share. Without one `available` is false and `url` empty. */
 export interface TestRedis {
@@ -63,8 +64,8 @@ async function answers(url: string): Promise<boolean> {
   const client = new Redis(url, {
     lazyConnect: true,
     retryStrategy: null,
-    connectTimeout: 2_000,
-    commandTimeout: 2_000,
+    connectTimeout: 20_000,
+    commandTimeout: 20_000,
   });
   client.on("error", () => {});
   try {
@@ -148,16 +149,6 @@ export async function startRedisServer(
   };
   await server.start();
   return server;
-}
-
-/** A port nobody listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
 }
 
 /** Whether a Redis of any kind answers, be it with a demand to log in. */
