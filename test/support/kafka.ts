@@ -1,8 +1,11 @@
-/** A Kafka broker of a test's own: librdkafka's, inside a kcat that does nothing else. It keeps its data in memory. */
+/**
+ * A Kafka broker of a test's own: librdkafka's, inside a kcat that does nothing else. It keeps its data in memory, and of
+ * each partition the last 5 MB.
+ */
 export interface KafkaBroker {
   /** host:port */
   readonly address: string;
-  /** Everything in a topic so far; per key in the order it came. */
+  /** Everything in a topic so far; per key in the order it came. Rejects when the broker has dropped some of it. */
   read(topic: string): Promise<{ readonly key: string; readonly value: string }[]>;
   write(topic: string, values: readonly string[]): Promise<void>;
   /** Stops it where it stands: connections stay open, nothing is answered. */
@@ -36,11 +39,16 @@ export async function startKafka(): Promise<KafkaBroker | null> {
   return {
     address,
     async read(topic) {
-      const output = await run(["-C", "-t", topic, "-o", "beginning", "-e", "-f", "%k\t%s\n"]);
-      return output
-        .split("\n")
-        .filter((line) => line !== "")
-        .map((line) => ({ key: line.slice(0, line.indexOf("\t")), value: line.slice(line.indexOf("\t") + 1) }));
+      const output = await run(["-C", "-t", topic, "-o", "beginning", "-e", "-f", "%p\t%o\t%k\t%s\n"]);
+      const begun = new Set<string>();
+      const messages = [];
+      for (const line of output.split("\n").filter((line) => line !== "")) {
+        const [partition = "", offset, key = "", ...value] = line.split("\t");
+        if (!begun.has(partition) && offset !== "0") throw new Error(`the broker has dropped what came before ${line}`);
+        begun.add(partition);
+        messages.push({ key, value: value.join("\t") });
+      }
+      return messages;
     },
     async write(topic, values) {
       await run(["-P", "-t", topic], `${values.join("\n")}\n`);
