@@ -162,15 +162,25 @@ export class KafkaConsumer {
       retry,
     });
     this.#consumer = consumer;
+    /** Partitions that this consumer has begun to read; it notes where it stands in them by itself. */
+    const begun = new Set<number>();
     // It gives up when its broker does not answer; the next call begins anew.
     consumer.on(consumer.events.CRASH, () => this.#drop(consumer));
-    consumer.on(consumer.events.GROUP_JOIN, ({ payload: { memberAssignment } }) =>
-      this.#notePlaces(consumer, kafka.admin(), memberAssignment[topic] ?? []),
-    );
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload: { memberAssignment } }) => {
+      begun.clear();
+      const given = new Set(memberAssignment[topic]);
+      const isOpen = (partition: number) => given.has(partition) && !begun.has(partition);
+      void this.#notePlaces(consumer, kafka.admin({ retry }), isOpen);
+    });
     try {
       await consumer.connect();
       await consumer.subscribe({ topics: [topic], fromBeginning: false });
-      await consumer.run({ eachMessage: ({ message }) => take(message.value?.toString() ?? "") });
+      await consumer.run({
+        eachMessage: ({ partition, message }) => {
+          begun.add(partition);
+          return take(message.value?.toString() ?? "");
+        },
+      });
       if (this.#away) log.info({ topic }, "topic is read again");
       this.#away = false;
     } catch (error) {
@@ -191,7 +201,7 @@ export class KafkaConsumer {
    * is given such a partition next would begin with what comes after that, and what came in between would be lost. Never
    * rejects.
    */
-  async #notePlaces(consumer: Consumer, admin: Admin, partitions: readonly number[]): Promise<void> {
+  async #notePlaces(consumer: Consumer, admin: Admin, isOpen: (partition: number) => boolean): Promise<void> {
     const { group, topic, log } = this.#options;
     try {
       await admin.connect();
@@ -199,10 +209,11 @@ export class KafkaConsumer {
       const [places] = await admin.fetchOffsets({ groupId: group, topics: [topic] });
       const isNoted = (partition: number) =>
         places?.partitions.some((place) => place.partition === partition && place.offset !== NO_PLACE);
-      const open = ends.filter(({ partition }) => partitions.includes(partition) && !isNoted(partition));
+      const open = ends.filter(({ partition }) => isOpen(partition) && !isNoted(partition));
       await consumer.commitOffsets(open.map(({ partition, high }) => ({ topic, partition, offset: high })));
     } catch (error) {
-      log.debug({ topic, error }, "places in a topic were not noted");
+      // Nothing is lost by that alone: only who is given a partition later, without its place, misses what came meanwhile.
+      log.info({ topic, error }, "places in a topic were not noted");
     } finally {
       await admin.disconnect().catch(() => {});
     }
