@@ -8,8 +8,8 @@ import type { Answers, CommandAnswer } from "./answers.ts";
 import type { Audit } from "./audit.ts";
 import { type NodeCalls, PATIENCE, type RemoteCommand, type Run } from "./node-calls.ts";
 import type { Parked } from "./parked.ts";
-import { sendThroughTraccar, type TraccarOptions } from "./traccar-api.ts";
-import { type Job, noCommands, type UnitCommands, UnitQueue } from "./unit-queue.ts";
+import { sendThroughTraccar, type TraccarOptions, UPSTREAM_TIMEOUT } from "./traccar-api.ts";
+import { type Job, longestStay, noCommands, type UnitCommands, UnitQueue } from "./unit-queue.ts";
 
 /** What commands work with. */
 export interface CommanderParts {
@@ -135,7 +135,8 @@ export class Commander {
   /** A node that dies with a command in hand leaves its asker without a word: then he is told here (F-4.13). */
   #runThere(node: string, command: RemoteCommand): Run {
     const { calls, clock, answers } = this.#parts;
-    const { accepted, ended } = calls.run(node, command);
+    const longest = longestStay(UPSTREAM_TIMEOUT + this.#options.timeout);
+    const { accepted, ended } = calls.run(node, command, longest + PATIENCE);
     void accepted.then((isAccepted) => {
       if (!isAccepted) return;
       const silent = () => answers.fault(command.uid, [command.asker], "cmd-timeout");

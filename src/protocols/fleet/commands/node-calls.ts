@@ -63,7 +63,10 @@ interface Call {
   readonly command: RemoteCommand;
   readonly accepted: PromiseWithResolvers<boolean>;
   readonly ended: PromiseWithResolvers<void>;
-  readonly patience: Cancel;
+  /** Milliseconds that node has for it, once it has said that it is there. */
+  readonly longest: number;
+  /** Ends the wait for that node's next word. */
+  patience: Cancel;
 }
 
 /**
@@ -91,12 +94,15 @@ export class NodeCalls {
     this.#handlers = handlers;
   }
 
-  /** Has another node run a command; it is refused when that node does not answer in time. */
-  run(node: string, command: RemoteCommand): Run {
+  /**
+   * Has another node run a command. It is refused when that node does not say in time that it is there, and when what
+   * it said afterwards got lost: `longest` is how many milliseconds it can take to end a command.
+   */
+  run(node: string, command: RemoteCommand, longest: number): Run {
     const number = ++this.#count;
     const [accepted, ended] = [Promise.withResolvers<boolean>(), Promise.withResolvers<void>()];
     const patience = this.#clock.after(PATIENCE, () => this.#refuse(number));
-    this.#calls.set(number, { node, command, accepted, ended, patience });
+    this.#calls.set(number, { node, command, accepted, ended, longest, patience });
     this.#send(node, { t: "hail", call: number });
     return { accepted: accepted.promise, ended: ended.promise };
   }
@@ -112,8 +118,11 @@ export class NodeCalls {
     for (const [number, { node }] of [...this.#calls]) if (!nodes.has(node)) this.#refuse(number);
   }
 
+  /** Lets a call go; whoever has had no `cmd-status` yet is refused. */
   #refuse(number: number): void {
-    this.#calls.get(number)?.accepted.resolve(false);
+    const known = this.#calls.get(number);
+    known?.patience();
+    known?.accepted.resolve(false);
     this.#calls.delete(number);
   }
 
@@ -129,8 +138,10 @@ export class NodeCalls {
         return;
       case "here": {
         const known = this.#calls.get(message.call);
-        known?.patience();
-        if (known) this.#send(from, { t: "run", call: message.call, ...known.command });
+        if (!known) return;
+        known.patience();
+        known.patience = this.#clock.after(known.longest, () => this.#refuse(message.call));
+        this.#send(from, { t: "run", call: message.call, ...known.command });
         return;
       }
       case "run":
@@ -141,7 +152,7 @@ export class NodeCalls {
         return;
       case "ended":
         this.#calls.get(message.call)?.ended.resolve();
-        this.#calls.delete(message.call);
+        this.#refuse(message.call);
         return;
       case "answer":
         this.#handlers?.answered(message.uid, message.answer);

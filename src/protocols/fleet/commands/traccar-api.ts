@@ -1,5 +1,5 @@
 /** Milliseconds an upstream has to answer (F-4.9). */
-const TIMEOUT = 10_000;
+export const UPSTREAM_TIMEOUT = 10_000;
 
 /** Where commands go that no device link takes (F-12.43). */
 export interface TraccarOptions {
@@ -20,7 +20,7 @@ export async function sendThroughTraccar(options: TraccarOptions, deviceId: numb
         ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
       },
       body: JSON.stringify({ deviceId, type: "custom", attributes }),
-      signal: AbortSignal.timeout(TIMEOUT),
+      signal: AbortSignal.timeout(UPSTREAM_TIMEOUT),
       redirect: "error",
     });
     await response.body?.cancel();

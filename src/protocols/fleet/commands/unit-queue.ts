@@ -44,6 +44,9 @@ export interface QueueHooks {
 const MAX_WAITING = 10;
 const MAX_LATE = 20;
 
+/** Milliseconds until the last command of a full queue has ended, where each takes as many as it can. */
+export const longestStay = (each: number): number => (1 + MAX_WAITING) * each;
+
 /** Works through the commands of one unit: one in flight, others wait in order. */
 export class UnitQueue {
   readonly #commands: UnitCommands;
