@@ -141,6 +141,60 @@ describe.if(redis.available)("F-6.8 device on one node, watchers and commands on
     expect([(await client.next()).params.type, (await client.next()).params.type]).toEqual(["connection", "records"]);
   });
 
+  test("F-6.10 a link that goes from node to node is gone when the grace of its last end is over", async () => {
+    // Nodes of one installation have the same grace.
+    for (const node of [here, there]) await node.stop();
+    const env = { ...shared, FLEET_LINK_GRACE_S: "30" };
+    await using near = await stages.start({ env, clock });
+    await using far = await stages.start({ env, clock });
+    const unit = await near.unit();
+    const client = await near.watcher(await near.user(unit));
+    // Both have seen what came before on a node when they tell of another link there.
+    const seenBy = async (node: Stage) => {
+      const marker = await node.unit();
+      const user = await node.user(marker);
+      const watchers = [await near.watcher(user), await far.watcher(user)];
+      const link = await node.device(marker);
+      for (const watcher of watchers) {
+        await watcher.ofType("connection");
+        watcher.close();
+      }
+      link.close();
+    };
+    const first = await near.device(unit);
+    expect((await client.next()).params).toEqual({ type: "connection", status: 1 });
+    first.close();
+    await first.closed;
+    await seenBy(near);
+    clock.advance(20_000);
+    const second = await far.device(unit);
+    await seenBy(far);
+    second.close();
+    await second.closed;
+    await seenBy(far);
+    clock.advance(29_000);
+    await seenBy(near);
+    expect(await client.rest()).toEqual([]);
+    clock.advance(1_000);
+    expect((await client.next()).params).toEqual({ type: "connection", status: 0 });
+    // Nor does one that was replaced end the wait for the other.
+    const third = await near.device(unit);
+    expect((await client.next()).params).toEqual({ type: "connection", status: 1 });
+    clock.advance(1);
+    const fourth = await far.device(unit);
+    expect((await third.closed).code).toBe(4409);
+    await seenBy(near);
+    clock.advance(20_000);
+    fourth.close();
+    await fourth.closed;
+    await seenBy(far);
+    clock.advance(29_000);
+    await seenBy(near);
+    expect(await client.rest()).toEqual([]);
+    clock.advance(1_000);
+    expect((await client.next()).params).toEqual({ type: "connection", status: 0 });
+  });
+
   test("F-6.4 a double is one on any node", async () => {
     const unit = await here.unit();
     const user = await here.user(unit);

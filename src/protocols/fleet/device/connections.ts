@@ -54,6 +54,8 @@ export class Connections {
     this.#stop = parts.links.onChange({
       lost: (uid, role) => this.#await(uid, role, times.lost),
       restored: (uid, role) => this.#later(uid, role),
+      // Whoever has it now waits for it when it goes.
+      elsewhere: (uid, role) => this.#forget(nameOf(uid, role)),
     });
   }
 
@@ -142,6 +144,7 @@ export class Connections {
     this.#waits.get(name)?.();
     this.#waits.delete(name);
     this.#gone.delete(name);
+    this.#missing.delete(name);
   }
 
   #later(uid: number, role: Role): void {

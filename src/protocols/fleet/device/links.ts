@@ -36,11 +36,14 @@ const Arrival = v.object({
   since: v.number(),
   channel: v.string(),
 });
+type Arrival = v.InferOutput<typeof Arrival>;
+
+const arrivalIn = (message: string | Uint8Array): Arrival => v.parse(Arrival, JSON.parse(String(message)));
 
 /** Which device is linked where (F-6.8, F-6.9, F-12.31). */
 export class Links {
   readonly #backplane: Backplane;
-  /** The links of this node. */
+  /** The links of this node; one that a newer one has replaced is none any more. */
   readonly #here: Map<string, DeviceChannel>;
   readonly #stops: readonly (() => void)[];
 
@@ -49,8 +52,7 @@ export class Links {
     this.#here = here;
     this.#stops = [
       backplane.topics.subscribe(TOPIC, (message) => {
-        const { uid, role, since, channel } = v.parse(Arrival, JSON.parse(String(message)));
-        this.#replace(uid, role, since, channel);
+        this.#replace(arrivalIn(message));
       }),
       backplane.topics.subscribe(ENDED, (uid) => this.#end(Number(uid))),
     ];
@@ -72,15 +74,16 @@ export class Links {
     this.#backplane.topics.publish(TOPIC, JSON.stringify({ uid, role, since, channel: channel.id }));
   }
 
-  /** The channel is no link any more. */
+  /** The channel is no link any more. Resolves to the link it was, unless a newer one has taken its place. */
   async leave(channel: DeviceChannel): Promise<Link | null> {
     const { link } = channel.session;
     if (!link) return null;
     const member = memberOf(link.uid, link.role);
     channel.session.link = null;
-    if (this.#here.get(member) === channel) this.#here.delete(member);
+    const isReplaced = this.#here.get(member) !== channel;
+    if (!isReplaced) this.#here.delete(member);
     await this.#backplane.presence.leave(SET, member, channel.id);
-    return link;
+    return isReplaced ? null : link;
   }
 
   /** The link on this node, if it is here. */
@@ -101,8 +104,15 @@ export class Links {
     return (await this.#backplane.presence.list(SET)).map(({ member }) => linkOf(member));
   }
 
-  /** `lost` is called on one living node when a link ended with its node, `restored` on its own when it was not so. */
-  onChange({ lost, restored }: Record<"lost" | "restored", (uid: number, role: Role) => void>): () => void {
+  /**
+   * `lost` is called on one living node when a link ended with its node, `restored` on its own when it was not so, and
+   * `elsewhere` on all nodes but its own when a link has come.
+   */
+  onChange({
+    lost,
+    restored,
+    elsewhere,
+  }: Record<"lost" | "restored" | "elsewhere", (uid: number, role: Role) => void>): () => void {
     const heard =
       (listener: typeof lost) =>
       (set: string, { member }: { member: string }) => {
@@ -110,8 +120,15 @@ export class Links {
         const { uid, role } = linkOf(member);
         listener(uid, role);
       };
-    const { presence } = this.#backplane;
-    const stops = [presence.onLost(heard(lost)), presence.onRestored(heard(restored))];
+    const { presence, topics } = this.#backplane;
+    const stops = [
+      presence.onLost(heard(lost)),
+      presence.onRestored(heard(restored)),
+      topics.subscribe(TOPIC, (message) => {
+        const { uid, role } = arrivalIn(message);
+        elsewhere(uid, role);
+      }),
+    ];
     return () => {
       for (const stop of stops) stop();
     };
@@ -141,11 +158,13 @@ export class Links {
     for (const role of ["tracker", "pnd"] as const) this.here(uid, role)?.close(code, reason);
   }
 
-  #replace(uid: number, role: Role, since: number, channel: string): void {
-    const known = this.#here.get(memberOf(uid, role));
+  #replace({ uid, role, since, channel }: Arrival): void {
+    const member = memberOf(uid, role);
+    const known = this.#here.get(member);
     if (!known || known.id === channel) return;
     const own = known.session.link?.since ?? 0;
     if (own > since || (own === since && known.id > channel)) return;
+    this.#here.delete(member);
     known.close(closes.replaced.code, closes.replaced.reason);
   }
 }
