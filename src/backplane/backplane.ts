@@ -20,6 +20,9 @@ export interface Backplane {
   close(): Promise<void>;
 }
 
+/** A node that has been silent for so many milliseconds is dead to the others, whatever a protocol would like. */
+export const NODE_LEASE = 5_000;
+
 /** The shared store cannot be reached. Nothing was changed as far as this node can know. */
 export class BackplaneUnavailable extends Error {
   override readonly name = "BackplaneUnavailable";

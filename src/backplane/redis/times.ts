@@ -1,3 +1,4 @@
+import { NODE_LEASE } from "../backplane.ts";
 import { retryPause } from "../timer-handlers.ts";
 
 /** How long things take; milliseconds of real time, because the store counts in real time too. */
@@ -23,7 +24,7 @@ export interface RedisTimes {
 }
 
 export const defaultTimes: RedisTimes = {
-  lease: 5_000,
+  lease: NODE_LEASE,
   heartbeat: 1_500,
   command: 2_000,
   block: 2_000,

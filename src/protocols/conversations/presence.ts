@@ -1,4 +1,4 @@
-import { type Backplane, BackplaneUnavailable } from "../../backplane/backplane.ts";
+import { type Backplane, BackplaneUnavailable, NODE_LEASE } from "../../backplane/backplane.ts";
 import type { Clock } from "../../clock.ts";
 import type { Log } from "../../observe/log.ts";
 
@@ -8,8 +8,6 @@ const CHAT = "conversations:sockets";
 const AUCTIONS = "conversations:listeners";
 /** Timers of users whose last socket has gone, while they may still come back unnoticed (V-6.10, V-6.11). */
 const GONE = "conversations:gone";
-/** Milliseconds after which the backplane gives up a node that has fallen silent, whatever a protocol would like. */
-const GIVEN_UP_AFTER = 5_000;
 
 /**
  * Who is online, counted by socket over all nodes (V-6.10). Somebody whose last socket has gone counts as online for as
@@ -80,7 +78,7 @@ export class Presence {
 
   /** Calls on one living node for each user who is not back after his grace, or after the lease of a node that died. */
   onGone(listener: (user: string) => void): () => void {
-    const afterDeath = this.#options.lease - GIVEN_UP_AFTER + this.#options.grace;
+    const afterDeath = this.#options.lease - NODE_LEASE + this.#options.grace;
     const stopLost = this.#backplane.presence.onLost(async (set, { member }, last) => {
       if (set === CHAT && last && !(await this.#await(member, afterDeath))) listener(member);
     });

@@ -1,4 +1,5 @@
 import { previousSecretFaults } from "../../accounts/previous-secret.ts";
+import { NODE_LEASE } from "../../backplane/backplane.ts";
 import type { Values } from "../../config/setting.ts";
 import {
   addresses,
@@ -48,7 +49,10 @@ export const conversationsSection = section("CONVERSATIONS", {
   messagesPerMinute: integer(120, "Messages a minute a user may send.", { min: 1 }),
   restPerMinute: integer(600, "Requests a minute of a user.", { min: 1 }),
   badEventsPerMinute: integer(60, "Refused events a minute after which a socket is put out.", { min: 1 }),
-  presenceLeaseS: seconds(15, "Seconds the people of a node that fell silent count as online.", { min: 5, max: 3600 }),
+  presenceLeaseS: seconds(15, "Seconds the people of a node that fell silent count as online.", {
+    min: NODE_LEASE / 1000,
+    max: 3600,
+  }),
   presenceGraceMs: milliseconds(0, "Milliseconds after the last socket of a user until he counts as gone."),
   resendPresence: flag(false, "Send active_user_list after each GET /rooms."),
   userLookupUrl: text(null, "URL with {id} that answers with the JSON profile (name) of a user."),

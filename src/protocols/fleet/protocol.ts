@@ -1,5 +1,5 @@
 import { createVerifier } from "../../accounts/verifier.ts";
-import { defaultTimes } from "../../backplane/redis/times.ts";
+import { NODE_LEASE } from "../../backplane/backplane.ts";
 import { trustedProxies } from "../../http/address.ts";
 import type { CorsPolicy } from "../../http/cors.ts";
 import { type Core, defineProtocol, type Surface } from "../protocol.ts";
@@ -100,7 +100,7 @@ async function build(core: Core<FleetSettings>): Promise<Surface> {
   const connections = new Connections(
     { database, links, fanout, clock, log },
     // Before it says that a node is lost, the backplane has waited for as long as its own leases last.
-    { grace: settings.linkGraceS, lost: Math.max(settings.linkGraceS, settings.leaseS - defaultTimes.lease) },
+    { grace: settings.linkGraceS, lost: Math.max(settings.linkGraceS, settings.leaseS - NODE_LEASE) },
     core.keep("gone links", (): Gone => new Map()),
   );
   const mailbox = new Mailbox(

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { NODE_LEASE } from "../../backplane/backplane.ts";
 import {
   days,
   flag,
@@ -81,7 +82,10 @@ export const fleetSection = section("FLEET", {
   maxBodyBytes: integer(1_048_576, "Largest body of an HTTP request in bytes.", { min: 1024, max: 16_777_216 }),
   maxSocketsPerUser: integer(50, "Client sockets a user may have over all nodes.", { min: 1 }),
   pingS: seconds(30, "Seconds between pings.", { min: 1, max: 3600 }),
-  leaseS: seconds(15, "Seconds the links of a node that fell silent count as connected.", { min: 5, max: 3600 }),
+  leaseS: seconds(15, "Seconds the links of a node that fell silent count as connected.", {
+    min: NODE_LEASE / 1000,
+    max: 3600,
+  }),
   linkGraceS: seconds(0, "Seconds a device link may be gone before its unit counts as disconnected.", { max: 3600 }),
   maxRows: integer(50_000, "Rows of one history answer.", { min: 1 }),
   maxRangeDays: days(31, "Longest span of a history request in days.", { min: 0.001 }),
