@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:tes
 import { ManualClock } from "../../support/clock.ts";
 import { type GatewayProcess, startProcess } from "../../support/process.ts";
 import { freshPrefix, testRedis } from "../../support/redis.ts";
+import type { Socket } from "./socket.ts";
 import { asTimePasses, environment, eventually, Node, type Stage, Stages, urlOf } from "./stage.ts";
 
 const redis = await testRedis();
@@ -161,22 +162,26 @@ describe.if(redis.available)("F-6.8 device on one node, watchers and commands on
       }
       link.close();
     };
+    const leave = async (node: Stage, link: Socket) => {
+      link.close();
+      await link.closed;
+      await seenBy(node);
+    };
+    const toldAfterGrace = async () => {
+      clock.advance(29_000);
+      await seenBy(near);
+      expect(await client.rest()).toEqual([]);
+      clock.advance(1_000);
+      expect((await client.next()).params).toEqual({ type: "connection", status: 0 });
+    };
     const first = await near.device(unit);
     expect((await client.next()).params).toEqual({ type: "connection", status: 1 });
-    first.close();
-    await first.closed;
-    await seenBy(near);
+    await leave(near, first);
     clock.advance(20_000);
     const second = await far.device(unit);
     await seenBy(far);
-    second.close();
-    await second.closed;
-    await seenBy(far);
-    clock.advance(29_000);
-    await seenBy(near);
-    expect(await client.rest()).toEqual([]);
-    clock.advance(1_000);
-    expect((await client.next()).params).toEqual({ type: "connection", status: 0 });
+    await leave(far, second);
+    await toldAfterGrace();
     // Nor does one that was replaced end the wait for the other.
     const third = await near.device(unit);
     expect((await client.next()).params).toEqual({ type: "connection", status: 1 });
@@ -185,14 +190,8 @@ describe.if(redis.available)("F-6.8 device on one node, watchers and commands on
     expect((await third.closed).code).toBe(4409);
     await seenBy(near);
     clock.advance(20_000);
-    fourth.close();
-    await fourth.closed;
-    await seenBy(far);
-    clock.advance(29_000);
-    await seenBy(near);
-    expect(await client.rest()).toEqual([]);
-    clock.advance(1_000);
-    expect((await client.next()).params).toEqual({ type: "connection", status: 0 });
+    await leave(far, fourth);
+    await toldAfterGrace();
   });
 
   test("F-6.4 a double is one on any node", async () => {
