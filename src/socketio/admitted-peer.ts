@@ -73,6 +73,12 @@ export class AdmittedPeer extends SerialInbox<Packet | typeof JOINED> implements
     this.#connection.drop(code);
   }
 
+  dismiss(event: string, ...args: unknown[]): void {
+    this.emit(event, ...args);
+    this.clear();
+    this.#connection.finish();
+  }
+
   /** The accept packet is on its way. */
   joined(): void {
     this.put(JOINED);

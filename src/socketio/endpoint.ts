@@ -61,6 +61,8 @@ export interface Peer<Session> {
   expel(code: number): void;
   /** Closes the transport without DISCONNECT: clients come back. `code` is used on a WebSocket. */
   drop(code?: number): void;
+  /** Emits a last event, then closes as `drop` does once the client has taken it. */
+  dismiss(event: string, ...args: unknown[]): void;
 }
 
 /** Sends the acknowledgement a client asked for; does nothing when it asked for none, or on a second call. */

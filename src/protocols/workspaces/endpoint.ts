@@ -171,8 +171,7 @@ async function releaseAddress({ address, place }: Session, { backplane, log }: E
 function awaitAuthentication(peer: WorkspacesPeer, { clock, settings, log }: EndpointParts): void {
   log.info({ socket: peer.id, address: peer.session.address, revision: peer.revision }, "connected");
   peer.session.endDeadline = clock.after(settings.authDeadline, () => {
-    peer.emit("socket-api-error", { event: "auth", message: errors.rows.auth_timeout.text });
-    peer.drop();
+    peer.dismiss("socket-api-error", { event: "auth", message: errors.rows.auth_timeout.text });
   });
 }
 

@@ -246,8 +246,7 @@ async function build(core: Core<WorkspacesSettings>): Promise<Surface> {
         async run() {
           for (const peer of await authentication.expired()) {
             counters.expired.value++;
-            peer.emit("socket-api-error", { event: "auth", message: errors.rows.access_expired.text });
-            peer.drop();
+            peer.dismiss("socket-api-error", { event: "auth", message: errors.rows.access_expired.text });
           }
         },
       },

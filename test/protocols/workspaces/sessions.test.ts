@@ -137,7 +137,9 @@ describe("tokens", () => {
     // Without heartbeats, which a client answers by its own clock.
     await using brief = await stages.startTimed({ WORKSPACES_ACCESS_TTL: "120", WORKSPACES_PING_INTERVAL: "3600000" });
     const person = await brief.person();
-    const client = await brief.client(person, await brief.workspace(person));
+    const workspace = await brief.workspace(person);
+    const client = await brief.client(person, workspace);
+    const polling = await brief.client(person, workspace, { transports: ["polling"] });
     brief.clock!.advance(10_000);
     // A refresh prolongs the socket: by its first token alone it would end after three minutes.
     await brief.must(refresh(person.credentials, brief));
@@ -152,8 +154,10 @@ describe("tokens", () => {
       await brief.idle();
       return !client.socket.connected;
     });
-    expect(await client.until("socket-api-error")).toEqual({ event: "auth", message: "Access token is expired" });
-    expect(await client.until("disconnect")).toBe("transport close");
+    for (const ended of [client, polling]) {
+      expect(await ended.until("socket-api-error")).toEqual({ event: "auth", message: "Access token is expired" });
+      expect(await ended.until("disconnect")).toBe("transport close");
+    }
   });
 });
 

@@ -137,10 +137,14 @@ describe("auth", () => {
   });
 
   test("W-2.29 W-2.30 a deadline, and an end to failing", async () => {
-    const silent = await stage.connect(alice);
-    stage.clock!.advance(10_000);
-    expect(await silent.next()).toEqual(failed("auth", "Authentication timeout"));
-    expect(await silent.next()).toEqual(["disconnect", "transport close"]);
+    for (const generation of [2, 4] as const) {
+      for (const transports of [["polling"], ["websocket"]] as const) {
+        const silent = await stage.connect(alice, { generation, transports });
+        stage.clock!.advance(10_000);
+        expect(await silent.next()).toEqual(failed("auth", "Authentication timeout"));
+        expect(await silent.next()).toEqual(["disconnect", "transport close"]);
+      }
+    }
     const client = await stage.connect(alice);
     for (let i = 0; i < 20; i++) client.emit("auth", null);
     expect(await client.until("disconnect")).toBe("io server disconnect");
