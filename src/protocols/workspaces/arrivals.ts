@@ -6,7 +6,7 @@ import { errors } from "./errors.ts";
 import type { WorkspaceRole } from "./messages.ts";
 import { type Notices, rooms } from "./notices.ts";
 import type { People } from "./people.ts";
-import { channelMembers, users, workspaceMembers } from "./tables.ts";
+import { channelMembers, workspaceMembers } from "./tables.ts";
 import type { ChannelRow, Views, WorkspaceRow } from "./views.ts";
 
 /** How somebody becomes a member of a workspace or a channel: the orders W-6.32 and W-6.43. */
@@ -36,13 +36,9 @@ export class Arrivals {
       .returning({ userId: workspaceMembers.userId });
     if (rows.length === 0) return false;
     const person = await people.find(userId, change.tx);
-    const [status] = await change.tx
-      .select({ onlineStatus: users.visibleStatus })
-      .from(users)
-      .where(eq(users.id, userId));
-    if (!person || !status) throw errors.fault("not_found");
+    if (!person) throw errors.fault("not_found");
     change.after(() => {
-      notices.userJoined(workspace.id, { ...views.user(person), role, ...status });
+      notices.userJoined(workspace.id, views.user(person));
       if (role !== "guest") notices.workspaceAdded(userId, views.workspaceFor(workspace, role));
     });
     return true;

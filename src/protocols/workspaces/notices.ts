@@ -1,7 +1,7 @@
 import type { Namespace } from "socket.io";
 import type { MediaServerState } from "./media/media.ts";
 import type { MediaFlags, OnlineStatus, StoredMediaState } from "./messages.ts";
-import type { JoinedUser, UserView, WorkspaceView } from "./views.ts";
+import type { UserView, WorkspaceView } from "./views.ts";
 
 /** Rooms of sockets: the audiences of the contract, and two that only help to keep them. */
 export const rooms = {
@@ -73,7 +73,7 @@ export class Notices {
     this.#in(room).emit("channel-deleted", { channelId, workspaceId });
   }
 
-  userJoined(workspaceId: string, user: JoinedUser): void {
+  userJoined(workspaceId: string, user: UserView): void {
     this.#in(rooms.workspace(workspaceId)).emit("user-joined", { user });
   }
 

@@ -1,7 +1,7 @@
 import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import { accounts } from "../../accounts/tables.ts";
 import { type AvatarSide, avatarFile } from "./avatars.ts";
-import type { ChannelRole, MediaFlags, OnlineStatus, StoredMediaState, WorkspaceRole } from "./messages.ts";
+import type { ChannelRole, MediaFlags, StoredMediaState, WorkspaceRole } from "./messages.ts";
 import { type channels, users, type workspaces } from "./tables.ts";
 
 /** What is selected of a person: the account's part and this protocol's. */
@@ -158,9 +158,6 @@ export interface ChannelRelation {
   readonly usageCount: number;
   readonly latestUsage: Date | null;
 }
-
-/** What W-6.9 tells of somebody new. */
-export type JoinedUser = UserView & { readonly role: WorkspaceRole; readonly onlineStatus: OnlineStatus };
 
 /** The five booleans alone (W-8.7). */
 export function flagsOf({ microphone, speakers, screen, camera, speaking }: MediaFlags): MediaFlags {

@@ -93,7 +93,7 @@ describe("workspaces", () => {
     const own = await stage.workspace(dan);
     const d = await stage.client(dan, own);
     await stage.must(stage.post(`/join/${code}`, dan));
-    const joined: Told = ["user-joined", { user: viewOf(dan, { role: "user", onlineStatus: "online" }) }];
+    const joined: Told = ["user-joined", { user: viewOf(dan) }];
     await heard({ a: [joined], b: [joined], c: [joined] });
     const view = { id: workspace, name: "A workspace", createdAt: time, updatedAt: time, creatorId: alice.id };
     expect(await d.rest()).toEqual([["workspace-added", { workspace: { ...view, userRelation: { role: "user" } } }]]);
