@@ -106,10 +106,16 @@ const ChannelName = textOf(2, 100);
 const Description = textOf(1, 150);
 const Code = textOf(1, 100);
 const People = (max: number) => v.pipe(v.array(Uuid), v.maxLength(max));
+/** An object of JSON. A record alone would take an array and make an object of it. */
+export const JsonObject = v.pipe(
+  v.unknown(),
+  v.check((value) => !Array.isArray(value), "not an array"),
+  v.record(v.string(), v.unknown()),
+);
 /** A JSON object whose text is at most so many bytes. */
 const objectOf = (maxBytes: number) =>
   v.pipe(
-    v.record(v.string(), v.unknown()),
+    JsonObject,
     v.check((value) => Buffer.byteLength(JSON.stringify(value)) <= maxBytes, "size"),
   );
 const MAX_LIFESPAN = 31 * 86_400_000;

@@ -43,15 +43,15 @@ export class Permissions {
 
   /** Throws {@link BadQuestions}. */
   async ask(userId: string, actions: readonly string[], subject: Subject): Promise<Record<string, boolean>> {
-    const bad: Record<string, string> = {};
+    const bad = new Map<string, string>();
     for (const action of actions) {
       const rule = this.#rules.get(action);
-      if (!rule) bad[action] = "Unknow action";
+      if (!rule) bad.set(action, "Unknow action");
       else if (rule.needs !== null && subject[rule.needs] === undefined) {
-        bad[action] = `Query parameter "${rule.needs}" is required`;
+        bad.set(action, `Query parameter "${rule.needs}" is required`);
       }
     }
-    if (Object.keys(bad).length > 0) throw new BadQuestions(bad);
+    if (bad.size > 0) throw new BadQuestions(Object.fromEntries(bad));
     const answers: Record<string, boolean> = {};
     for (const action of actions) {
       const { needs, ask } = this.#rules.get(action) as Rule;

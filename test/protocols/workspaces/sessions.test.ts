@@ -283,6 +283,11 @@ describe("passwords and accounts", () => {
       ["me-updated", { user: merged, whatWasUpdated: "app-settings" }],
     ]);
     expect(await watcher.rest()).toEqual([]);
+    // A list is replaced like any value that is no object.
+    for (const b of [[1], [2, 3], { z: 1 }, [4]]) {
+      const { appSettings } = await stage.must(stage.post("/me/app-settings", person, { b }));
+      expect(appSettings).toEqual({ a: { x: 1, y: 2 }, b });
+    }
     const large = await stage.post("/me/app-settings", person, { c: "x".repeat(10_000), d: "y".repeat(7_000) });
     expect([large.status, large.body.message]).toEqual([400, "Invalid request payload input"]);
   });

@@ -253,14 +253,17 @@ test("W-4.75 W-4.76 W-4.77 W-12.14 calls: ids, doubles that count once, and answ
   ]);
   // The one that is pending already (W-9.7).
   expect(invites[0].invite).toBe(one.inviteId);
-  const large = { ...call, userId: other.id, message: { text: "x".repeat(4096) } };
-  expect((await stage.post("/send-invite", owner, large)).body.validation).toEqual({
-    source: "payload",
-    keys: ["message"],
-  });
+  for (const message of [{ text: "x".repeat(4096) }, [], [1]]) {
+    const wrong = { ...call, userId: other.id, message };
+    expect((await stage.post("/send-invite", owner, wrong)).body.validation).toEqual({
+      source: "payload",
+      keys: ["message"],
+    });
+  }
   const answer = (inviteId: string, who: Person, response?: object) =>
     stage.post("/invite-response", who, { inviteId, ...(response && { response }) });
   expect((await answer(one.inviteId, other, { text: "x".repeat(4096) })).status).toBe(400);
+  expect((await answer(one.inviteId, other, [])).status).toBe(400);
   expect((await answer(one.inviteId, other, { yes: true })).text).toBe("ok");
   for (const [id, who] of [
     [one.inviteId, other],

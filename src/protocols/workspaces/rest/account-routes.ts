@@ -5,7 +5,7 @@ import type { AccountDeletion } from "../account-deletion.ts";
 import { errors, InvalidInput } from "../errors.ts";
 import type { Files } from "../files.ts";
 import type { Logins } from "../logins.ts";
-import { bodies } from "../messages.ts";
+import { bodies, JsonObject } from "../messages.ts";
 import type { Notices } from "../notices.ts";
 import type { OneTimeTokens } from "../one-time-tokens.ts";
 import type { AppSettings, People } from "../people.ts";
@@ -148,7 +148,7 @@ function mergedSettings(before: AppSettings, given: AppSettings): AppSettings {
   return merged;
 }
 
-const isObject = (value: unknown): value is AppSettings => v.is(v.record(v.string(), v.unknown()), value);
+const isObject = (value: unknown): value is AppSettings => v.is(JsonObject, value);
 
 async function uploadOf(context: RouteContext): Promise<Uint8Array> {
   const type = context.req.header("content-type") ?? "";
