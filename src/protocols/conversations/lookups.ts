@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import type { Clock } from "../../clock.ts";
 import type { Log } from "../../observe/log.ts";
-import type { BuyerInfo, CreateRoom, JsonObject, Profile } from "./messages.ts";
+import { type BuyerInfo, type CreateRoom, isJsonObject, type JsonObject, type Profile } from "./messages.ts";
 
 /** Milliseconds a look-up may take (V-3.32). */
 const PATIENCE = 2_000;
@@ -65,7 +65,9 @@ export class Lookups {
       if (!response.ok) throw new Error(`answered ${response.status}`);
       const answer = await response.text();
       if (answer.length > MAX_ANSWER) throw new Error("answered too much");
-      const known = v.parse(schema, JSON.parse(answer));
+      const value: unknown = JSON.parse(answer);
+      if (!isJsonObject(value)) throw new Error("answered no object");
+      const known = v.parse(schema, value);
       // What Postgres cannot keep, or read again, must not reach it (V-8.11, V-8.12).
       if (UNKEEPABLE.test(JSON.stringify(known))) throw new Error("answered what cannot be kept");
       return known;

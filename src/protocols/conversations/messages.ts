@@ -37,22 +37,31 @@ export const Epoch = v.pipe(v.number(), v.integer(), v.minValue(FIRST_MOMENT), v
  */
 export const Moment = v.pipe(v.union([v.string(), v.number()]), v.transform(epoch), Epoch);
 
-const ISO = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?$/i;
+const ISO = /^(\d{4}-\d\d-\d\d)(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?$/i;
 
 function epoch(value: string | number): number {
   if (typeof value === "number" || /^-?\d{1,16}$/.test(value)) return Number(value);
-  const [whole, zone] = ISO.exec(value) ?? [];
-  if (whole === undefined) return Number.NaN;
+  const [whole, day, zone] = ISO.exec(value) ?? [];
+  if (whole === undefined || day === undefined || !isDay(day)) return Number.NaN;
   return Date.parse(zone === undefined && whole.length > 10 ? `${whole}Z` : whole);
 }
 
-/** What is known of a buyer (V-4.9). */
-const Profile = v.object({
-  name: v.nullish(textUpTo(512)),
-  avatar: v.nullish(textUpTo(512)),
-  phone_number: v.nullish(textUpTo(512)),
-  email: v.nullish(textUpTo(512)),
-});
+/** False for days like the 30th of February, which `Date.parse` takes for one in March. */
+function isDay(day: string): boolean {
+  const moment = Date.parse(day);
+  return !Number.isNaN(moment) && new Date(moment).toISOString().startsWith(day);
+}
+
+/** What is known of a buyer (V-4.9). Valibot alone would take a list or an attachment for an object. */
+const Profile = v.pipe(
+  v.custom<JsonObject>(isJsonObject),
+  v.object({
+    name: v.nullish(textUpTo(512)),
+    avatar: v.nullish(textUpTo(512)),
+    phone_number: v.nullish(textUpTo(512)),
+    email: v.nullish(textUpTo(512)),
+  }),
+);
 export type Profile = v.InferOutput<typeof Profile>;
 
 /** A profile as a room keeps it (V-3.41). */
@@ -76,14 +85,18 @@ export const CreateRoom = v.object({
 });
 export type CreateRoom = v.InferOutput<typeof CreateRoom>;
 
-const WEB_ADDRESS = /^https?:$/;
+/** How an absolute address begins; URL also reads `http:x`, which browsers take as relative to their page. */
+const WEB_ADDRESS = /^https?:\/\//i;
+
+/** Whether a text has at most so many characters, whatever they are made of. */
+const fits = (text: string, length: number) => text.length <= length || [...text].length <= length;
 
 /** True for content a message of this type may have (V-4.15); `maxChars` limits texts. */
 function isContent(type: string, content: string, maxChars: number): boolean {
   if (content.trim() === "") return false;
-  if (type === "TEXT") return content.length <= maxChars || [...content].length <= maxChars;
-  if (type === "EMOJI") return content.length <= 200;
-  return content.length <= 2048 && WEB_ADDRESS.test(URL.parse(content)?.protocol ?? "");
+  if (type === "TEXT") return fits(content, maxChars);
+  if (type === "EMOJI") return fits(content, 200);
+  return content.length <= 2048 && WEB_ADDRESS.test(content) && URL.canParse(content);
 }
 
 /** `new_message` (V-4.10), for texts of at most `maxChars` characters. */

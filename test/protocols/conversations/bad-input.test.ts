@@ -123,7 +123,8 @@ for (const revision of [3, 4] as const) {
           await bad("buyer_info", "create_room", { ...wish, buyer_info: { [field]: value } });
         }
       }
-      for (const buyer_info of ["Ann", 7, null, true]) await bad("buyer_info", "create_room", { ...wish, buyer_info });
+      for (const buyer_info of ["Ann", 7, null, true, [], [{}]])
+        await bad("buyer_info", "create_room", { ...wish, buyer_info });
       for (const shop_id of [null, {}, 1.5, "x".repeat(65)]) await bad("shop_id", "create_room", { ...wish, shop_id });
       await bad("last_message_id", "seen_messages", { room_id: room.id, from: room.buyer.id, to: room.seller.id });
       await bad("user_role", "verify_user", { token: "x", user_id: room.buyer.id, user_role: "ADMIN" });
@@ -134,6 +135,10 @@ for (const revision of [3, 4] as const) {
       const attachment = new Uint8Array(revision === 3 ? [4, 1, 2, 3] : [1, 2, 3]);
       raw.send(`451-${EVENTS},${packet}`, attachment);
       expect(await raw.next()).toContain('"code":"BAD_REQUEST","message":"Invalid content"');
+      const wish = { type: "BS", buyer: room.buyer.id, seller: room.seller.id, creator: room.buyer.id };
+      const attached = { ...wish, buyer_info: { _placeholder: true, num: 0 } };
+      raw.send(`451-${EVENTS},${JSON.stringify(["create_room", attached])}`, attachment);
+      expect(await raw.next()).toContain('"code":"BAD_REQUEST","message":"Invalid buyer_info"');
       await ended(1007, `4511-${EVENTS},["new_message",{"_placeholder":true,"num":0}]`);
     });
 
@@ -148,7 +153,8 @@ for (const revision of [3, 4] as const) {
 
     test("V-8.5 contents", async () => {
       for (const content of ["", " \n\t\u3000"]) await bad("content", "new_message", message({ content }));
-      for (const content of ["javascript:alert(1)", "ftp://x/y", "/relative.png", "x"]) {
+      const relative = ["/relative.png", "x", "//x/y.png", "http:y.png", "https:/x/y.png", " https://x/y.png"];
+      for (const content of ["javascript:alert(1)", "ftp://x/y", "https://", ...relative]) {
         await bad("content", "new_message", message({ type: "IMAGE", content }));
       }
     });

@@ -185,6 +185,7 @@ describe("what an event may hold", () => {
       ["TEXT", "x".repeat(10), "x".repeat(11)],
       ["TEXT", "😀".repeat(10), "😀".repeat(11)],
       ["EMOJI", "x".repeat(200), "x".repeat(201)],
+      ["EMOJI", "😀".repeat(200), "😀".repeat(201)],
       ["IMAGE", address(2048), address(2049)],
       ["IMAGE", "http://x.example/y.png", "https://"],
     ] as const) {
