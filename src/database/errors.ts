@@ -29,10 +29,10 @@ const certificateCode = /^ERR_(TLS|SSL)_|CERT/;
 /**
  * SQLSTATEs of a server that cannot serve now: connection faults (08), refused logins (28), no such database (3D000),
  * exhausted resources such as connections, memory and disk (53), shutdown and recovery (57P), a cancelled or timed-out
- * statement (57014), a standby met in place of the primary (25006), faults of its disk (58). And of a connection that is
- * no longer what it was: the server has forgotten a prepared statement (26000).
+ * statement (57014), a standby met in place of the primary (25006), a database closed to connections (55000), faults of
+ * its disk (58). And of a connection that is no longer what it was: the server has forgotten a prepared statement (26000).
  */
-const unavailableStates = /^(08|28|53|57P|58)|^(3D000|57014|25006|26000)$/;
+const unavailableStates = /^(08|28|53|57P|58)|^(3D000|57014|25006|26000|55000)$/;
 
 /** Where Postgres finds that a prepared statement no longer fits its table; the state (0A000) has other causes too. */
 const outdatedRoutine = "RevalidateCachedQuery";

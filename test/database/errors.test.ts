@@ -9,7 +9,7 @@ describe("errors of statements", () => {
   test("a store that cannot serve is told from a statement at fault", () => {
     const away = [
       ...["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "CONNECTION_CLOSED", "CONNECT_TIMEOUT"],
-      ...["08006", "28P01", "3D000", "53100", "53300", "57014", "57P01", "57P03", "25006", "58030"],
+      ...["08006", "28P01", "3D000", "53100", "53300", "57014", "57P01", "57P03", "25006", "55000", "58030"],
       ...["CERT_HAS_EXPIRED", "ERR_TLS_CERT_ALTNAME_INVALID"],
     ];
     for (const code of away) expect(statementError(coded(code))).toBeInstanceOf(DatabaseUnavailable);
