@@ -5,7 +5,7 @@ import { type CorsPolicy, originAllowed } from "../../http/cors.ts";
 import type { Log } from "../../observe/log.ts";
 import type { Admission as Answer, Handshake, LeaveReason, Peer } from "../../socketio/endpoint.ts";
 import type { Counters } from "./counters.ts";
-import { errors, isOutage } from "./errors.ts";
+import { errors, isOutage, unauthorized } from "./errors.ts";
 import type { Identity, User } from "./identity.ts";
 import { Credential, Role, type VerifyUser } from "./messages.ts";
 import type { Presence } from "./presence.ts";
@@ -122,9 +122,9 @@ export class Admission {
   async #admit(handshake: Handshake): Promise<Session> {
     const { presence } = this.#parts;
     const role = v.safeParse(Role, credential(handshake, "user_role"));
-    if (!role.success) throw errors.fault("UNAUTHORIZED");
+    if (!role.success) throw unauthorized("no user_role, or an unknown one");
     const user = await this.#userOf(handshake, { named: !this.#parts.identity.trustsGateway });
-    if (!user.sides.includes(role.output)) throw errors.fault("UNAUTHORIZED");
+    if (!user.sides.includes(role.output)) throw unauthorized("a side that is not allowed");
     const connection = randomUUID();
     const entered = await presence.enter(user.id, connection);
     if (!entered) throw errors.fault("TOO_MANY_SOCKETS");
@@ -147,7 +147,8 @@ export class Admission {
       peer: handshake.peer,
     });
     const name = credential(handshake, "user_id");
-    if (name === undefined ? named : name !== user.id) throw errors.fault("UNAUTHORIZED");
+    if (name === undefined && named) throw unauthorized("no user_id");
+    if (name !== undefined && name !== user.id) throw unauthorized("the user_id of somebody else");
     return user;
   }
 }

@@ -31,6 +31,11 @@ export function badRequest(field: string): Fault<"BAD_REQUEST"> {
   return new Fault("BAD_REQUEST", { text: `Invalid ${field}`, status: 400, comeBack: false });
 }
 
+/** An identity that is not proven. Clients are never told why: that is for the log alone (V-2.8). */
+export function unauthorized(why: string): Fault {
+  return errors.fault("UNAUTHORIZED", { cause: new Error(why) });
+}
+
 /** A limit was reached; `wait` is the time in ms until a retry can succeed. */
 export class RateFault extends Fault<"RATE_LIMITED"> {
   readonly wait: number;

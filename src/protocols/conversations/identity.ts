@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { type Claims, TokenRefused, type Verifier } from "../../accounts/tokens.ts";
 import type { TrustedProxies } from "../../http/address.ts";
-import { errors } from "./errors.ts";
+import { errors, unauthorized } from "./errors.ts";
 import { Id } from "./messages.ts";
 import { ID, type Side } from "./room-name.ts";
 
@@ -66,7 +66,7 @@ export class Identity {
   async ofToken(token: string): Promise<User> {
     const claims = await this.#verify(token);
     const id = v.safeParse(Id, claims[this.#options.userClaim]);
-    if (!id.success) throw errors.fault("UNAUTHORIZED");
+    if (!id.success) throw unauthorized("the token names no user");
     const role = claims[this.#options.roleClaim];
     return { id: id.output, sides: role === undefined ? BOTH : sidesNamed(role), expires: claims.exp * 1000 };
   }
@@ -74,7 +74,8 @@ export class Identity {
   /** V-2.13, V-2.14. */
   async #ofHeaders({ header, peer }: Evidence): Promise<User> {
     const id = header("x-chozoi-user-id");
-    if (!this.#options.proxies.trusts(peer) || id === undefined || !ID.test(id)) throw errors.fault("UNAUTHORIZED");
+    if (!this.#options.proxies.trusts(peer)) throw unauthorized("not from a trusted proxy");
+    if (id === undefined || !ID.test(id)) throw unauthorized("the proxy names no user");
     const role = header("x-chozoi-user-role");
     const sides = role === "BUYER" || role === "SELLER" ? ([role] as const) : BOTH;
     return { id, sides, expires: Number.POSITIVE_INFINITY };

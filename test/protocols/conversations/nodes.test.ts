@@ -113,6 +113,45 @@ describe("a node's life", () => {
     expect(await client.until<string>("disconnect")).toBe("transport close");
   });
 
+  test("V-2.8 the log tells the reasons of refusals apart, which look the same on the wire", async () => {
+    const { databaseUrl } = await stages.database();
+    const node = await startProcess({
+      env: {
+        PROTOCOLS: "conversations",
+        CONVERSATIONS_JWT_SECRET: SECRET,
+        ...(databaseUrl && { DATABASE_URL: databaseUrl }),
+      },
+    });
+    onTestFinished(() => node.cleanUp());
+    const [ann, buyer, nobody] = [await person(), await person("1", { role: "BUYER" }), await person("not.an.id")];
+    const expired = await person(ann.id, { exp: Math.floor(Date.now() / 1000) - 60 });
+    const good = { token: ann.token, user_id: ann.id, user_role: "SELLER" };
+    const bad = [
+      { ...good, token: "" },
+      { ...good, token: "nonsense" },
+      { ...good, token: expired.token },
+      { ...good, token: nobody.token },
+      { ...good, user_id: "" },
+      { ...good, user_id: "somebody" },
+      { ...good, user_role: "ADMIN" },
+      { ...good, token: buyer.token, user_id: buyer.id },
+    ];
+    for (const credentials of bad) {
+      const raw = await RawSocket.open(node.url, { query: `&${new URLSearchParams(credentials)}` });
+      await raw.next();
+      const since = node.output().length;
+      raw.send(`40${EVENTS},`);
+      expect(await raw.next()).toBe(`44${EVENTS},{"message":"Authentication Error"}`);
+      await node.printed('"socket refused"', since);
+      raw.close();
+    }
+    const lines = node.output().split("\n");
+    const refusals = lines.filter((line) => line.includes('"socket refused"')).map((line) => JSON.parse(line));
+    const reasons = refusals.map((line) => dig(line, "cause", "message"));
+    expect(reasons).toEqual(bad.map(() => expect.any(String)));
+    expect(new Set(reasons).size).toBe(bad.length);
+  });
+
   test("V-2.18 V-10.5 V-10.6 neither logs nor metrics hold tokens, contents or people", async () => {
     const { databaseUrl } = await stages.database();
     const node = await startProcess({
