@@ -115,7 +115,7 @@ export class Departures {
 
   /**
    * A person loses a channel: is put out or leaves (W-4.56, W-4.57). The channel gets another admin if it has none left,
-   * and ends with its last member. The user is held.
+   * and ends with its last member, a temporary one also when he was the last inside (W-6.37). The user is held.
    */
   async loseChannel(change: Change, userId: string, channelId: string): Promise<void> {
     const { tx } = change;
@@ -153,6 +153,7 @@ export class Departures {
         .values({ channelId, userId: heir.person.id, role: "admin", joinedAt: new Date(clock.now()) })
         .onConflictDoUpdate({ target: [channelMembers.channelId, channelMembers.userId], set: { role: "admin" } });
     }
+    if (inside.length > 0) await this.#endIfForsaken(change, channel);
   }
 
   /** A person goes out of a workspace, by will or not (W-6.40); false for somebody who was no member. The user is held. */

@@ -219,6 +219,32 @@ describe("channels that end", () => {
     expect(await a.names()).not.toContain("channel-deleted");
   });
 
+  test("W-6.37 W-4.56 W-4.57 the last one out ends it also by losing it; one who was not inside does not", async () => {
+    const leave = (id: string) => stage.post(`/channels/${id}/leave`, bob);
+    const putOut = (id: string) => stage.post(`/channels/${id}/delete-users`, alice, { users: [bob.id] });
+    for (const lose of [leave, putOut]) {
+      const brief = await stage.channel(workspace, alice, { isTemporary: true });
+      const idle = await stage.channel(workspace, alice, { isTemporary: true });
+      const invite = {
+        userId: alice.id,
+        channelId: brief,
+        workspaceId: workspace,
+        message: {},
+        isResponseNeeded: true,
+      };
+      await stage.must(stage.select(b, brief));
+      await stage.must(stage.post("/send-invite", bob, invite));
+      await Promise.all([a.rest(), b.rest()]);
+      await stage.must(lose(brief));
+      expect(await a.names()).toEqual(["user-unselected-channel", "invite-cancelled", "channel-deleted"]);
+      expect((await b.names())[0]).toBe("user-unselected-channel");
+      expect((await stage.get(`/channels/${brief}`, alice)).status).toBe(404);
+      await stage.must(lose(idle));
+      expect(await a.names()).toEqual([]);
+      expect((await stage.get(`/channels/${idle}`, alice)).status).toBe(200);
+    }
+  });
+
   test("W-8.14 a talk nobody enters ends after ten minutes", async () => {
     const { channel: talk } = await stage.must(
       stage.post(`/workspaces/${workspace}/private-talk`, alice, { users: [bob.id] }),
