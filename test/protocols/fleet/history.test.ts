@@ -95,4 +95,7 @@ test("F-3.19 F-3.3 the span: FLEET_MAX_RANGE_DAYS is allowed, more is not; an en
   const count = async (from: string, to: string) => (await historic(day, from, to)).body.data as unknown[];
   expect(await count(half, at(6).replace(".000Z", "Z"))).toHaveLength(1);
   expect(await count(half, half)).toHaveLength(0);
+  // Where a cut in the last second has a client go on (F-3.4).
+  expect((await historic(day, half, at(5).replace(".000Z", "Z"))).body.error).toBe(false);
+  expect((await historic(day, half, at(5))).body.message).toBe("Invalid parameter: dateEnd");
 });

@@ -38,9 +38,9 @@ export function fit<Schema extends v.GenericSchema>(schema: Schema, parameters: 
 
 type Ends = { readonly dateBegin: { time: number }; readonly dateEnd: { time: number; whole: boolean } };
 
-/** F-3.3, F-3.19. An end without a fraction covers its whole second. */
+/** F-3.3, F-3.19. An end without a fraction covers its whole second, of which the `next` of F-3.4 may be a part. */
 export function spanOf({ dateBegin, dateEnd }: Ends, maxRange: number): Span {
   const [from, to] = [dateBegin.time, dateEnd.time + (dateEnd.whole ? 999 : 0)];
-  if (dateEnd.time < from || dateEnd.time - from > maxRange) throw invalid("dateEnd");
+  if (to < from || dateEnd.time - from > maxRange) throw invalid("dateEnd");
   return { from, to };
 }
