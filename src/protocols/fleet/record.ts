@@ -7,6 +7,12 @@ export interface Loc {
 /** Measured values of vehicle and driver (F-5.23). */
 export type Eco = Readonly<Record<string, number | string>>;
 
+const ecoNumbers = new Set(["edt", "aat", "rpm", "ehr", "flv", "ckm", "tfl", "adbl", "ds1", "ds2"]);
+
+/** Whether a measured value is of its name's type (F-5.23): users are told some of them by REST (F-3.15, F-3.20). */
+export const isEcoValue = (name: string, value: unknown): boolean =>
+  typeof value === "string" ? !ecoNumbers.has(name) : name !== "dcl";
+
 /** The variable part of a record (F-5.22). Unknown keys are absent. */
 export interface Exd {
   readonly sat?: number;

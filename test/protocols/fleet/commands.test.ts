@@ -395,6 +395,8 @@ describe("device links", () => {
       {},
       null,
       { ...rec, exd: { type: "service-generic" } },
+      { ...rec, exd: { eco: { ckm: "1200" } } },
+      { ...rec, exd: { eco: { dcl: 42 } } },
       { ...rec, tmx: "2026-02-30T00:00:00Z" },
       { ...rec, tmx: "2026-02-28T10:00:00" },
     ];
@@ -407,9 +409,9 @@ describe("device links", () => {
     tracker.send("[]");
     tracker.send({ t: "event", kind: "motion", rec });
     tracker.send({ t: "records", seq: 5, records: [rec] });
-    const rejected = bad.map((_, i) => ({ i, code: i === 1 ? "bad-time" : "bad-record" }));
+    const rejected = bad.map((_, i) => ({ i, code: ["bad-position", "bad-time"][i] ?? "bad-record" }));
     expect(await tracker.next<object>()).toEqual({ t: "ack", seq: 1, rejected });
-    expect(await tracker.next<object>()).toEqual({ t: "ack", seq: 2, rejected: [{ i: 0, code: "bad-record" }] });
+    expect(await tracker.next<object>()).toEqual({ t: "ack", seq: 2, rejected: [{ i: 0, code: "bad-position" }] });
     expect(await tracker.next<object>()).toEqual({ t: "pong" });
     for (const seq of [3, undefined, 4, undefined]) {
       expect(await tracker.next<object>()).toMatchObject({ t: "error", code: "bad-frame", ...(seq ? { seq } : {}) });

@@ -188,6 +188,22 @@ describe("F-1.10 F-5.4 F-5.13 each frame of the contract, from the device to the
     expect(await client.text()).toBe(`{"uid":${unit.uid},"params":{"type":"pnd-connection","status":0}}`);
   });
 
+  test("F-8.8 F-12.33 what a driver sends from outside the bounds of place and time is refused in the ack", async () => {
+    const { unit, client } = await scene();
+    const app = await stage.device(unit, "pnd");
+    await client.ofType("pnd-connection");
+    app.send({ t: "msg", seq: 1, guid: "a", txt: "North of the pole", loc: { lat: 90.001, lon: 0 } });
+    app.send({ t: "service", seq: 2, id: "1", delivered: true, msg: "", loc: { lat: 0, lon: -180.001 } });
+    app.send({ t: "form", seq: 3, guid: "b", fnm: "Old", fld: {}, tmx: "1999-12-31T23:59:59Z" });
+    app.send({ t: "msg", seq: 4, guid: "c", txt: "At its edge", loc: { lat: -90, lon: 180 } });
+    const refused = (seq: number, code: string) => ({ t: "ack", seq, rejected: [{ i: 0, code }] });
+    expect(await app.next<object>()).toEqual(refused(1, "bad-position"));
+    expect(await app.next<object>()).toEqual(refused(2, "bad-position"));
+    expect(await app.next<object>()).toEqual(refused(3, "bad-time"));
+    expect(await app.next<object>()).toEqual({ t: "ack", seq: 4 });
+    expect((await client.next()).params).toMatchObject({ type: "pnd-msg", event: { txt: "At its edge" } });
+  });
+
   test("F-5.11 F-5.12 what a driver sends without time and place: now, and where the unit was last, else nowhere", async () => {
     const { unit, client } = await scene();
     const app = await stage.device(unit, "pnd");

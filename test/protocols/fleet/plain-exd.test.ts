@@ -7,7 +7,8 @@ import { isPlainExd } from "../../../src/protocols/fleet/device/plain-exd.ts";
 const values = [
   ...["0", "1", "-1.5", "1e999", '""', '"text"', `"${"x".repeat(300)}"`, "true", "null", "[]", "[1,0]", "{}"],
   ...['{"1":1}', '{"1":true}', '{"1":"high"}', '{"1":{}}', '{"x":1}', '{"1234567890":1}', '{"1":1e999}'],
-  ...['{"rpm":750,"dcl":"0000000000000042"}', `{"dcl":"${"0".repeat(65)}"}`, `{"${"k".repeat(33)}":1}`],
+  ...['{"rpm":750,"dcl":"0000000000000042"}', '{"rpm":"750"}', '{"dcl":42}'],
+  ...[`{"dcl":"${"0".repeat(65)}"}`, `{"${"k".repeat(33)}":1}`],
   ...['{"__proto__":1}', '{"constructor":1}'],
 ];
 const keys = ["sat", "alt", "bpp", "bat", "vld", "eco", "io", "type", "tlm", "other", "__proto__", "constructor", "1"];

@@ -1,7 +1,7 @@
 import type { Mailbox } from "../driver/mailbox.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { DriverItem } from "../ingest/report.ts";
-import type { RecordLimits } from "../ingress/limits.ts";
+import { positionFault, type RecordLimits } from "../ingress/limits.ts";
 import type { Loc } from "../record.ts";
 import type { Unit } from "../units/directory.ts";
 import type { DriverFrame } from "./messages.ts";
@@ -27,7 +27,7 @@ export class DriverFrames {
       return [];
     }
     const tmx = frame.tmx ?? rmx;
-    const fault = limits.timeFault(tmx, rmx);
+    const fault = (frame.loc && positionFault(frame.loc)) ?? limits.timeFault(tmx, rmx);
     if (fault) return [{ i: 0, code: fault }];
     const report = { uid, vid, rmx, http: false };
     const loc: Loc | null = frame.loc ? { lon: frame.loc.lon, lat: frame.loc.lat } : null;

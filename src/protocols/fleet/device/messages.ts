@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { Exd as RecordExd } from "../record.ts";
+import { isEcoValue, type Exd as RecordExd } from "../record.ts";
 import { isSoundText } from "../sound.ts";
 import { isoTime } from "../times.ts";
 import { isPlainExd } from "./plain-exd.ts";
@@ -14,10 +14,8 @@ const finite = v.pipe(v.number(), v.finite());
 const Moment = v.pipe(v.string(), v.maxLength(64), v.transform(isoTime), v.number());
 const tmx = v.exactOptional(Moment);
 
-const Loc = v.object({
-  lat: v.pipe(v.number(), v.minValue(-90), v.maxValue(90)),
-  lon: v.pipe(v.number(), v.minValue(-180), v.maxValue(180)),
-});
+/** A position; like a moment's, its range is not the frame's to judge. */
+const Loc = v.object({ lat: finite, lon: finite });
 const loc = v.exactOptional(Loc);
 
 const Level = v.union([finite, v.pipe(v.boolean(), v.transform(Number))]);
@@ -33,7 +31,10 @@ export const Exd = v.objectWithRest(
     bat: v.exactOptional(finite),
     vld: v.exactOptional(v.literal(0)),
     eco: v.exactOptional(
-      v.record(v.pipe(v.string(), v.maxLength(32)), v.union([finite, v.pipe(v.string(), v.maxLength(64))])),
+      v.pipe(
+        v.record(v.pipe(v.string(), v.maxLength(32)), v.union([finite, v.pipe(v.string(), v.maxLength(64))])),
+        v.check((eco) => Object.entries(eco).every(([name, value]) => isEcoValue(name, value))),
+      ),
     ),
     io: v.exactOptional(Io),
     // Not the device's to say: they tell missions and single changes apart.

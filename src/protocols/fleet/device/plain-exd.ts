@@ -1,4 +1,4 @@
-import type { Exd } from "../record.ts";
+import { type Exd, isEcoValue } from "../record.ts";
 
 /** Keys whose values the schema has to look at, or that it refuses or leaves out. */
 const notPlain = new Set(["vld", "type", "tlm", "__proto__", "prototype", "constructor"]);
@@ -29,7 +29,8 @@ export function isPlainExd(value: unknown): value is Exd {
 const isPlainMeasure = (key: string, value: unknown): boolean =>
   key.length <= 32 &&
   !notPlain.has(key) &&
-  (Number.isFinite(value) || (typeof value === "string" && value.length <= 64));
+  (Number.isFinite(value) || (typeof value === "string" && value.length <= 64)) &&
+  isEcoValue(key, value);
 
 const isPlainLevel = (number: string, level: unknown): boolean => Number.isFinite(level) && ioNumber.test(number);
 

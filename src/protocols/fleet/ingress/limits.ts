@@ -20,14 +20,16 @@ export class RecordLimits {
 
   /** Why a record is refused; null when it is not. Its speed may have grown beyond all numbers on its way to km/h. */
   fault({ tmx, loc, gsp }: Bounded, now: number): "bad-position" | "bad-record" | "bad-time" | null {
-    if (!(Math.abs(loc.lat) <= 90 && Math.abs(loc.lon) <= 180)) return "bad-position";
-    return Number.isFinite(gsp) ? this.timeFault(tmx, now) : "bad-record";
+    return positionFault(loc) ?? (Number.isFinite(gsp) ? this.timeFault(tmx, now) : "bad-record");
   }
 
   timeFault(tmx: number, now: number): "bad-time" | null {
     return tmx >= YEAR_2000 && tmx <= now + this.#maxFuture ? null : "bad-time";
   }
 }
+
+export const positionFault = ({ lat, lon }: Loc): "bad-position" | null =>
+  Math.abs(lat) <= 90 && Math.abs(lon) <= 180 ? null : "bad-position";
 
 /** What tells records of one instant apart (F-6.4): nothing, unless device time or index say more than the time does. */
 export function partOf(
