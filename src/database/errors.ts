@@ -64,6 +64,11 @@ export function isUniqueViolation(error: unknown, constraint?: string): boolean 
   return constraint === undefined || constraintOf(reason) === constraint;
 }
 
+/** True when a statement failed because a row that it refers to is gone. */
+export function isForeignKeyViolation(error: unknown): boolean {
+  return codeOf(statementError(error)) === "23503";
+}
+
 /** True when the server ended a transaction because it and another one waited for each other; run again, it may succeed. */
 export function isDeadlock(error: unknown): boolean {
   return codeOf(statementError(error)) === "40P01";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { DrizzleQueryError } from "drizzle-orm";
 import { DatabaseUnavailable } from "../../src/database/database.ts";
-import { isDeadlock, isUniqueViolation, statementError } from "../../src/database/errors.ts";
+import { isDeadlock, isForeignKeyViolation, isUniqueViolation, statementError } from "../../src/database/errors.ts";
 
 const coded = (code: string, more: object = {}) => Object.assign(new Error(code), { code, ...more });
 
@@ -37,6 +37,14 @@ describe("errors of statements", () => {
     expect(isUniqueViolation(coded("23503"))).toBe(false);
     expect(isUniqueViolation("23505")).toBe(false);
     expect(isUniqueViolation(undefined)).toBe(false);
+  });
+
+  test("a row that refers to one that is gone is told from other failures", () => {
+    expect(isForeignKeyViolation(coded("23503"))).toBe(true);
+    expect(isForeignKeyViolation(new DrizzleQueryError("insert", [], coded("23503")))).toBe(true);
+    for (const other of [coded("23505"), new Error("23503"), undefined]) {
+      expect(isForeignKeyViolation(other)).toBe(false);
+    }
   });
 
   test("a deadlock is told from other failures", () => {

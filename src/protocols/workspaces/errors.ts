@@ -1,6 +1,7 @@
 import { PasswordsBusy } from "../../accounts/accounts.ts";
 import { BackplaneUnavailable } from "../../backplane/backplane.ts";
 import { DatabaseUnavailable } from "../../database/database.ts";
+import { isForeignKeyViolation } from "../../database/errors.ts";
 import { defineErrors, type Fault } from "../../errors.ts";
 import { BodyTooLarge } from "../../http/body.ts";
 import { MediaUnavailable } from "./media/media.ts";
@@ -110,6 +111,8 @@ export function publicFault(error: unknown): Fault<ErrorCode> | null {
   if (errors.owns(error)) return error;
   if (error instanceof MediaUnavailable) return errors.fault("media_unavailable", { cause: error });
   if (error instanceof BodyTooLarge) return errors.fault("too_large");
+  // What the call is about was deleted after it had been looked at.
+  if (isForeignKeyViolation(error)) return errors.fault("not_found", { cause: error });
   return isOutage(error) ? errors.fault("unavailable", { cause: error }) : null;
 }
 
