@@ -180,10 +180,17 @@ export class Channels {
     const members = await membersOf(this.#orm, channel);
     const admins = members.filter(({ relation }) => relation.role === "admin");
     if (admins.every(({ person }) => removed.includes(person.id))) throw errors.fault("last_channel_admin");
-    const leaving = removed.filter((one) => members.some(({ person }) => person.id === one));
-    for (const one of leaving) {
+    const others = removed.filter((one) => one !== userId && members.some(({ person }) => person.id === one));
+    // The caller goes last: until then the right to put others out is his.
+    for (const one of removed.includes(userId) ? [...others, userId] : others) {
       await changes.ofUser(one, async (change) => {
-        if (await statuses.lock(change, one)) await departures.loseChannel(change, one, id);
+        if (!(await statuses.lock(change, one))) return;
+        const held = await lockChannel(change.tx, id);
+        if (!held) return;
+        // Another admin may have put the caller out meanwhile, or left him as the last one.
+        demand((await channelFor(change.tx, id, userId)).relation?.role === "admin");
+        if (!(await this.#hasOtherAdmin(change, held, one))) throw errors.fault("last_channel_admin");
+        await departures.loseChannel(change, one, id);
       });
     }
   }

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { HANGS, type Stage, Stages } from "./stage.ts";
+import postgres from "postgres";
+import { errorOf } from "./cast.ts";
+import { type Answer, eventually, HANGS, type Stage, Stages } from "./stage.ts";
 
 setDefaultTimeout(HANGS);
 
@@ -64,4 +66,64 @@ test("W-4.44 W-4.45 of two admins who kick each other one stays", async () => {
     stage.delete(`/workspaces/${workspace}/members/${one.id}`, two),
   ]);
   expect(answers.map(({ status }) => status).sort()).toEqual([200, 403]);
+});
+
+/** Makes calls wait for rows that `hold` has locked, all of them, and lets them go on; null without Postgres. */
+async function waitingFor(
+  hold: (tx: postgres.TransactionSql) => Promise<unknown>,
+  calls: () => Promise<Answer>[],
+): Promise<Answer[] | null> {
+  const url = await stages.databaseUrl();
+  if (url === undefined) {
+    console.error("*** NOT TESTED: without Postgres nobody can hold a row ***");
+    return null;
+  }
+  const sql = postgres(url, { max: 2 });
+  const waiting = () => sql`select from pg_stat_activity
+    where wait_event_type = 'Lock' and datname = current_database()`;
+  try {
+    const called = await sql.begin(async (tx) => {
+      await hold(tx);
+      const under = calls();
+      await eventually(async () => (await waiting()).length === under.length);
+      return { under };
+    });
+    return await Promise.all(called.under);
+  } finally {
+    await sql.end();
+  }
+}
+
+test("W-4.56 W-13.9 of two admins of a channel who put each other out one stays", async () => {
+  const one = await stage.person();
+  const workspace = await stage.workspace(one);
+  const two = await stage.member(workspace, one);
+  const channel = await stage.channel(workspace, one, { isPrivate: true });
+  await stage.must(stage.post(`/channels/${channel}/add-users`, one, { users: [two.id] }));
+  await stage.must(stage.post(`/channels/${channel}/permissions`, one, { userId: two.id, role: "admin" }));
+  const answers = await waitingFor(
+    (tx) => tx`select from workspaces.channels where id = ${channel} for update`,
+    () => [
+      stage.post(`/channels/${channel}/delete-users`, one, { users: [two.id] }),
+      stage.post(`/channels/${channel}/delete-users`, two, { users: [one.id] }),
+    ],
+  );
+  if (!answers) return;
+  expect(answers.map(({ status }) => status).sort()).toEqual([200, 403]);
+  const stayed = answers[0]?.status === 200 ? one : two;
+  const members = await stage.must(stage.get(`/channels/${channel}/members`, stayed));
+  expect(members.map((member: { id: string }) => member.id)).toEqual([stayed.id]);
+});
+
+test("W-13.14 what is deleted while a call goes on is unknown to it, no fault of ours", async () => {
+  const owner = await stage.person();
+  const workspace = await stage.workspace(owner);
+  const answers = await waitingFor(
+    (tx) => tx`delete from workspaces.workspaces where id = ${workspace}`,
+    () => [
+      stage.post(`/workspaces/${workspace}/channels`, owner, { name: "Too late" }),
+      stage.post(`/workspaces/${workspace}/invites`, owner),
+    ],
+  );
+  for (const answer of answers ?? []) expect(errorOf(answer)).toEqual([404, "Not found"]);
 });
