@@ -2,6 +2,8 @@ import { loadSettings } from "../config/load.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { createLog, type Log, type RootLog } from "../observe/log.ts";
 import { protocols } from "../protocols/index.ts";
+import { shellOfExecutable, shellOfSourceTree } from "../protocols/shell.ts";
+import { parseArguments } from "./usage.ts";
 
 /** The gateway of this process. It lives outside the module because `bun --hot` evaluates modules again. */
 const process_ = globalThis as { patchbay?: Promise<Gateway>; patchbayGuarded?: true };
@@ -9,11 +11,15 @@ const process_ = globalThis as { patchbay?: Promise<Gateway>; patchbayGuarded?: 
 /** Milliseconds in which most clients that were sent away have tried again: they wait for half a second to one and a half. */
 const LINGER = 1_500;
 
+/** Milliseconds in which one signal may come twice: `bun run` hands on the Ctrl-C that the terminal gives to everybody. */
+const ECHO = 200;
+
 /**
  * Runs the gateway until SIGTERM or SIGINT, then drains it; a second signal ends the process at once. Under `bun --hot`
  * a later evaluation finds the running gateway and puts the new declarations into it.
  */
-export async function run(_args: readonly string[], env: Record<string, string | undefined>): Promise<number> {
+export async function run(args: readonly string[], env: Record<string, string | undefined>): Promise<number> {
+  parseArguments(args, {});
   if (process_.patchbay) {
     const gateway = await process_.patchbay;
     await gateway.reload(protocols);
@@ -30,7 +36,9 @@ export async function run(_args: readonly string[], env: Record<string, string |
   const gateway = await process_.patchbay;
   announce(gateway, settings.serves, log, env.NODE_ENV === "production");
   await ended();
-  await gateway.stop({ linger: LINGER });
+  // A store that does not answer while it is closed must not hold the process beyond its time.
+  const overdue = Bun.sleep(settings.gateway.drainTime).then(() => log.warn({}, "cut short: the drain time is over"));
+  await Promise.race([gateway.stop({ linger: LINGER }), overdue]);
   await log.flush();
   // Under `bun --hot` the watcher of files would keep the process alive.
   process.exit(0);
@@ -50,14 +58,15 @@ function endOnUnforeseen(log: RootLog): void {
   }
 }
 
-/** Resolves at the first signal; the second one ends the process on the spot. */
+/** Resolves at the first signal; the second one, unless it is an echo of the first, ends the process on the spot. */
 function ended(): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false;
+    let first: { readonly signal: string; readonly at: number } | null = null;
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       process.on(signal, () => {
-        if (asked) process.exit(1);
-        asked = true;
+        const at = performance.now();
+        if (first && (first.signal !== signal || at - first.at > ECHO)) process.exit(1);
+        first ??= { signal, at };
         resolve();
       });
     }
@@ -70,8 +79,7 @@ function announce(gateway: Gateway, serves: (name: string) => boolean, log: Log,
   const internal = gateway.internalUrl.origin;
   log.info({ url, internal, maxConnections: gateway.maxConnections }, "listening");
   if (production) return;
-  // The executable has no source tree beside it; what it is called with is itself.
-  const program = Bun.main.startsWith("/$bunfs/") ? `'${process.execPath}'` : "bun src/main.ts";
+  const shell = Bun.main.startsWith("/$bunfs/") ? shellOfExecutable(process.execPath) : shellOfSourceTree;
   const lines = [
     "",
     `patchbay listens on ${url} (room for ${gateway.maxConnections} sockets)`,
@@ -79,8 +87,8 @@ function announce(gateway: Gateway, serves: (name: string) => boolean, log: Log,
   ];
   for (const protocol of protocols) {
     if (protocol.firstConversation && serves(protocol.name)) {
-      lines.push("", `A first conversation with ${protocol.name}, to paste into another shell:`, "");
-      lines.push(protocol.firstConversation(url, internal).replaceAll("bun src/main.ts", program));
+      lines.push("", `A first conversation with ${protocol.name}, to paste into another shell in this folder:`, "");
+      lines.push(protocol.firstConversation(url, internal).replace(shellOfSourceTree, () => shell));
     }
   }
   console.log(lines.join("\n"));

@@ -157,7 +157,8 @@ export class Gateway {
 
   /**
    * Drains and stops: no new sockets, every socket sent away by its protocol's come-back signal in batches, then the
-   * protocols, the stores and the ports. Takes at most the drain time. Returns the sockets that had to be cut off.
+   * protocols, the stores and the ports. The sockets are gone within the drain time; a store that does not answer may take
+   * longer to close. Returns the sockets that had to be cut off.
    *
    * A node that had sockets answers for `linger` milliseconds at least: whoever comes back at once is told 503, and so
    * tried elsewhere by a balancer, instead of finding the port closed (T-7.11).

@@ -17,6 +17,7 @@ describe("what is not understood", () => {
 
   test.each([
     [["version", "--fast"], "Unknown option '--fast'"],
+    [["serve", "--port", "80"], "Unknown option '--port'"],
     [["check", "now"], "now is one word too many"],
     [["token", "--ttl"], "Option '--ttl <value>' argument missing"],
     [["user"], "a word is missing"],

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { signToken } from "../../src/accounts/sign.ts";
@@ -70,6 +70,31 @@ describe("the executable", () => {
     expect(await readdir(first.cwd)).toEqual(["data"]);
     const again = await serve({}, first.cwd);
     expect(await converse(again.url)).toEqual(conversation);
+  });
+
+  test("prints first conversations that need neither Bun nor a source tree", async () => {
+    const gateway = await serve({});
+    const [, ...printed] = gateway
+      .output()
+      .replace(/^\{"level".*\n/gm, "")
+      .split(/^A first conversation with \w+, to paste into another shell in this folder:$/m);
+    expect(printed).toHaveLength(5);
+    const path = join(folder, "tools");
+    await mkdir(path);
+    for (const tool of ["bash", "curl", "sed", "grep", "tr", "date"]) {
+      await symlink(Bun.which(tool) ?? "", join(path, tool));
+    }
+    for (const conversation of printed) {
+      const shell = Bun.spawn(["bash", "-c", conversation], {
+        cwd: gateway.cwd,
+        env: { PATH: path },
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const [seen, complaints] = await Promise.all([shell.stdout.text(), shell.stderr.text()]);
+      expect(complaints.replace(/^.*"level":"warn".*\n/gm, "")).toBe("");
+      expect(seen).toMatch(/joined_room|stored: Is it|user-selected-channel|"loc":|"confirmed":true/);
+    }
   });
 
   test.if(postgresUrl !== undefined && redis.available)("holds it on Postgres and Redis", async () => {

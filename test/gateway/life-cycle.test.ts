@@ -2,9 +2,11 @@ import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SQL } from "bun";
 import { io, type Socket } from "socket.io-client";
 import { ManualClock } from "../support/clock.ts";
 import { startGateway } from "../support/gateway.ts";
+import { freshDatabase, postgresUrl } from "../support/postgres.ts";
 import { type GatewayProcess, projectRoot, startProcess } from "../support/process.ts";
 
 // Every test starts a gateway.
@@ -96,6 +98,41 @@ describe("a gateway process", () => {
     gateway.child.kill("SIGINT");
     gateway.child.kill("SIGCONT");
     expect(await gateway.child.exited).toBe(1);
+  });
+
+  test("takes the echo of a signal for the signal itself", async () => {
+    const gateway = await start();
+    const { token } = await signUp(gateway.url);
+    const reason = next<string>(await connect(gateway.url, token), "disconnect");
+    gateway.child.kill("SIGINT");
+    // As `bun run` does with the Ctrl-C that the gateway has from the terminal already.
+    await gateway.printed('"msg":"draining"');
+    gateway.child.kill("SIGINT");
+    expect(await reason).toBe("transport close");
+    expect(await gateway.child.exited).toBe(0);
+    expect(gateway.output()).toContain('"msg":"stopped"');
+  });
+
+  test.if(postgresUrl !== undefined)("ends after the drain time although Postgres does not answer", async () => {
+    const database = await freshDatabase("postgres");
+    const sql = new SQL(database.databaseUrl ?? "", { max: 1 });
+    try {
+      const gateway = await start({ env: { DATABASE_URL: database.databaseUrl ?? "", DRAIN_TIME: "1" } });
+      await sql`begin`;
+      await sql`lock table accounts.accounts`;
+      const post = { method: "POST", body: '{"username":"somebody","password":"secret123"}' };
+      fetch(`${gateway.url}/user`, post).catch(() => {});
+      const waiting = () => sql`select from pg_locks where not granted and relation = 'accounts.accounts'::regclass`;
+      while ((await waiting()).length === 0);
+      const asked = performance.now();
+      gateway.child.kill("SIGTERM");
+      expect(await gateway.child.exited).toBe(0);
+      expect(performance.now() - asked).toBeLessThan(3_000);
+      expect(gateway.output()).toContain("cut short: the drain time is over");
+    } finally {
+      await sql.close();
+      await database.remove();
+    }
   });
 
   test("does not start on faulty settings and names each of them", async () => {

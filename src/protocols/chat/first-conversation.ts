@@ -1,10 +1,12 @@
+import { shellOfSourceTree } from "../shell.ts";
+
 /**
  * Shell lines in which Alice sends a message and Bobby gets it. A WebSocket frame from a client is written by hand: text
  * (81), a length with the mask bit (so below 126), and a mask of zeros, which leaves the text as it is.
  */
 export function firstConversation(url: string): string {
   const { hostname, port } = new URL(url);
-  return `patchbay() { bun src/main.ts "$@"; } # not needed where patchbay is installed
+  return `${shellOfSourceTree}
 alice=a11ce000-0000-4000-8000-000000000001; bobby=b0bb1e00-0000-4000-8000-000000000002
 a=$(patchbay token --protocol chat --id $alice); b=$(patchbay token --protocol chat --id $bobby)
 room=$(curl -s ${url}/rooms -H "authorization: Bearer $a" -d "{\\"users\\":[\\"$bobby\\"]}" | sed 's/.*"data":\\([0-9]*\\).*/\\1/')

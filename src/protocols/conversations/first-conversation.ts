@@ -1,11 +1,14 @@
+import { shellOfSourceTree } from "../shell.ts";
+
 /**
  * A buyer opens a room and says something in it, the seller reads it. Run where the gateway was started: the tokens are
  * signed with the secret it keeps in its data folder.
  */
 export function firstConversation(url: string): string {
   const sockets = `${url.replace(/^http/, "ws")}/v1/conversations/sockets/?EIO=4&transport=websocket`;
-  return `api=${url}/v1/conversations
-token() { bun src/main.ts token --protocol conversations --number "$1" 2>/dev/null; }
+  return `${shellOfSourceTree}
+api=${url}/v1/conversations
+token() { patchbay token --protocol conversations --number "$1" 2>/dev/null; }
 call() { curl -s -H "x-chozoi-token: $1" -H 'content-type: application/json' "\${@:2}"; }
 export buyer=$(token 11) seller=$(token 12)
 call "$buyer" "$api/rooms" -d '{"type":"BS","buyer":"11","seller":"12","shop_id":"7","creator":"11"}' >/dev/null

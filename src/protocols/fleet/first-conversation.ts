@@ -1,6 +1,8 @@
+import { shellOfSourceTree } from "../shell.ts";
+
 /** Shell lines in which a truck reports where it is and its dispatcher looks; the README shows them. */
 export function firstConversation(url: string, internal: string): string {
-  return `patchbay() { bun src/main.ts "$@"; } # not needed where patchbay is installed
+  return `${shellOfSourceTree}
 truck=truck-$$; ann=ann$$
 made=$(patchbay fleet unit $truck --plate AB-12-CD --admin ${internal})
 uid=$(echo "$made" | sed -n 's/^uid *//p'); key=$(echo "$made" | sed -n 's/^key *//p')
