@@ -16,6 +16,7 @@ const timeLimit = 6_000;
 export async function run(args: readonly string[], env: Environment): Promise<number> {
   const { connect } = parseArguments(args, { connect: { type: "boolean" } }).values;
   const { gateway, warnings, serves } = loadSettings(protocols, env, { keep: false });
+  if (gateway.redisUrl !== undefined) parseRedisUrl(gateway.redisUrl);
   for (const warning of warnings) console.log(`warning: ${warning}`);
   const served = protocols.map((protocol) => protocol.name).filter(serves);
   console.log(`the settings are sound; ${served.join(", ")} would be served on ${gateway.host}:${gateway.port}`);

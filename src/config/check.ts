@@ -19,7 +19,9 @@ export function gatewayFaults(settings: Partial<GatewaySettings>): SettingFault[
     faults.push({
       setting: "DATABASE_URL",
       fault: "is not an address of Postgres",
-      remedy: "write postgres://user:password@host:5432/name, with %-escapes for @ : / # in user and password",
+      // Written apart from the address, where it would be masked as a real login is.
+      remedy:
+        "write postgres://host:5432/name, with user:password@ before the host and %-escapes for @ : / # in either",
     });
   }
   if (redisUrl !== undefined && !/^rediss?(\+(sentinel|cluster))?:\/\/[^/]/i.test(redisUrl)) {

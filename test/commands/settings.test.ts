@@ -63,6 +63,17 @@ describe("check", () => {
     expect(err).not.toContain("leak");
   });
 
+  test("what the remedy of DATABASE_URL shows is not taken for a login", async () => {
+    const { err } = await patchbay(["check"], { env: { DATABASE_URL: "mysql://leak" } });
+    expect(err).toContain("write postgres://host:5432/name, with user:password@ before the host");
+  });
+
+  test("an address of Redis that no start would take is a fault", async () => {
+    const { code, out, err } = await patchbay(["check"], { env: { REDIS_URL: "redis+sentinel://127.0.0.1" } });
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain("a sentinel URL names its master");
+  });
+
   test("in production a missing secret is a fault", async () => {
     const { code, err } = await patchbay(["check"], { env: { NODE_ENV: "production" } });
     expect(code).toBe(1);
