@@ -1,4 +1,5 @@
-# docker build -t patchbay . && docker run -p 8080:8080 -v patchbay:/data -e JWT_SECRET=... -e TRACKER_REFRESH_SECRET=... patchbay
+# docker build -t patchbay .
+# docker run -p 8080:8080 -v patchbay:/data -e JWT_SECRET=... -e TRACKER_REFRESH_SECRET=... -e WORKSPACES_SECRET_KEY=... patchbay
 FROM node:22.21-bookworm-slim AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates git \
