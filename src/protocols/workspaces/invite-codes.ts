@@ -36,12 +36,12 @@ export class InviteCodes {
   }
 
   /** A code for whoever has it, or with `email` for the owner of that address alone, once (W-4.37, W-4.39). */
-  async createForWorkspace(workspaceId: string, createdBy: string, email?: string): Promise<string> {
+  async createForWorkspace(tx: Orm, workspaceId: string, createdBy: string, email?: string): Promise<string> {
     const kind =
       email === undefined
         ? { kind: "workspace" as const, maxUses: this.#maxUses }
         : { kind: "email" as const, maxUses: 1, email: email.toLowerCase() };
-    const { code } = await this.#create(this.#orm, { workspaceId, createdBy, ...kind });
+    const { code } = await this.#create(tx, { workspaceId, createdBy, ...kind });
     return code;
   }
 

@@ -68,10 +68,11 @@ test("W-4.44 W-4.45 of two admins who kick each other one stays", async () => {
   expect(answers.map(({ status }) => status).sort()).toEqual([200, 403]);
 });
 
-/** Makes calls wait for rows that `hold` has locked, all of them, and lets them go on; null without Postgres. */
+/** Makes calls wait for rows that `hold` has locked, all of them, and lets them go on after `last`; null without Postgres. */
 async function waitingFor(
   hold: (tx: postgres.TransactionSql) => Promise<unknown>,
   calls: () => Promise<Answer>[],
+  last?: (tx: postgres.TransactionSql) => Promise<unknown>,
 ): Promise<Answer[] | null> {
   const url = await stages.databaseUrl();
   if (url === undefined) {
@@ -86,6 +87,7 @@ async function waitingFor(
       await hold(tx);
       const under = calls();
       await eventually(async () => (await waiting()).length === under.length);
+      await last?.(tx);
       return { under };
     });
     return await Promise.all(called.under);
@@ -124,6 +126,21 @@ test("W-13.14 what is deleted while a call goes on is unknown to it, no fault of
       stage.post(`/workspaces/${workspace}/channels`, owner, { name: "Too late" }),
       stage.post(`/workspaces/${workspace}/invites`, owner),
     ],
+  );
+  for (const answer of answers ?? []) expect(errorOf(answer)).toEqual([404, "Not found"]);
+});
+
+test("W-13.14 a code and the end of its workspace do not fail over each other", async () => {
+  const owner = await stage.person();
+  const workspace = await stage.workspace(owner);
+  const answers = await waitingFor(
+    async (tx) => {
+      // So that Postgres ends the call and not this.
+      await tx`set local deadlock_timeout = '1h'`;
+      await tx`select from workspaces.users where id = ${owner.id} for update`;
+    },
+    () => [stage.post(`/workspaces/${workspace}/invites`, owner)],
+    (tx) => tx`delete from workspaces.workspaces where id = ${workspace}`,
   );
   for (const answer of answers ?? []) expect(errorOf(answer)).toEqual([404, "Not found"]);
 });

@@ -116,9 +116,12 @@ function inviteRoutes(parts: WorkspaceRouteParts): Route[] {
     if (!invitesToWorkspace(access)) throw errors.fault("cannot_invite");
     return access.workspace;
   };
+  /** A change of its own: where the workspace is deleted meanwhile, the two may wait for each other. */
+  const codeFor = (workspaceId: string, userId: string, email?: string) =>
+    changes.run(({ tx }) => inviteCodes.createForWorkspace(tx, workspaceId, userId, email));
   return [
     gate.post("/workspaces/:id/invites", "any", bodies.empty, async (call) => ({
-      code: await inviteCodes.createForWorkspace((await inviter(call)).id, call.userId),
+      code: await codeFor((await inviter(call)).id, call.userId),
     })),
     gate.get("/workspaces/:id/invites", "any", async (call) => {
       const list = call.query("list") ?? "my";
@@ -131,8 +134,7 @@ function inviteRoutes(parts: WorkspaceRouteParts): Route[] {
       const { id, name } = await inviter(call);
       if (!mailer) throw errors.fault("no_mail");
       for (const email of new Set(call.body.emailList.map((address) => address.toLowerCase()))) {
-        const code = await inviteCodes.createForWorkspace(id, call.userId, email);
-        mailer.invitation(email, name, code);
+        mailer.invitation(email, name, await codeFor(id, call.userId, email));
       }
       return "ok";
     }),
