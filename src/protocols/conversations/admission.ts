@@ -154,10 +154,14 @@ export class Admission {
 }
 
 /** A credential from the CONNECT packet, else from the query of the HTTP request (V-2.6). */
-export function credential({ auth, query }: Handshake, name: string): string | undefined {
+export function credential(
+  { auth, query }: Handshake,
+  name: string,
+  schema: v.GenericSchema<unknown, string> = Credential,
+): string | undefined {
   for (const source of [auth, query]) {
     if (typeof source !== "object" || source === null || !Object.hasOwn(source, name)) continue;
-    const value = v.safeParse(Credential, Reflect.get(source, name));
+    const value = v.safeParse(schema, Reflect.get(source, name));
     if (value.success) return value.output;
   }
   return undefined;

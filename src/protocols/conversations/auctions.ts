@@ -6,6 +6,7 @@ import type { Counters } from "./counters.ts";
 import { TOO_FAST } from "./endpoint.ts";
 import { errors } from "./errors.ts";
 import type { Lookups } from "./lookups.ts";
+import { Credential, Id } from "./messages.ts";
 import type { Presence } from "./presence.ts";
 import { ID } from "./room-name.ts";
 import type { Admitted } from "./session.ts";
@@ -13,6 +14,8 @@ import type { Admitted } from "./session.ts";
 const AUCTION_RESULTS = "/v1/conversations/auction-result-events";
 const AUCTION_RESULT_LISTS = "/v1/conversations/auction-result-list-events";
 
+/** What `auction_id` may be: a text that is no id is not looked past, a whole number is its decimal text (V-4.2). */
+const AuctionId = v.union([Credential, Id]);
 /** Auctions one socket may listen to (V-4.24). */
 const MAX_AUCTIONS = 100;
 
@@ -118,7 +121,7 @@ export class Auctions {
       },
       authenticate: (handshake) =>
         this.#parts.admission.authenticateListener(handshake, () => {
-          const one = credential(handshake, "auction_id");
+          const one = credential(handshake, "auction_id", AuctionId);
           const auctions = one === undefined ? (credential(handshake, "auction_ids") ?? "").split(",") : [one];
           const valid = auctions.length <= MAX_AUCTIONS && auctions.every((auction) => ID.test(auction));
           if (!valid) throw errors.fault("INVALID_AUCTION");

@@ -37,7 +37,7 @@ describe("auction namespaces", () => {
   const RESULTS = "/v1/conversations/auction-result-events";
   const LISTS = "/v1/conversations/auction-result-list-events";
 
-  test("V-4.24 who may listen, and to what", async () => {
+  test("V-4.24 V-4.2 who may listen, and to what", async () => {
     const stage = await stages.start();
     const { id, token } = await stage.person();
     const join = async (generation: 2 | 4, credentials: Record<string, unknown>) => {
@@ -47,6 +47,7 @@ describe("auction namespaces", () => {
     const refusal = (generation: 2 | 4) => (generation === 2 ? "error" : "connect_error");
     for (const generation of [2, 4] as const) {
       expect(await join(generation, { token, auction_id: "7" })).toEqual(["connect", undefined]);
+      expect(await join(generation, { token, auction_id: 7 })).toEqual(["connect", undefined]);
       expect(await join(generation, { token, user_id: id, auction_ids: "7,8" })).toEqual(["connect", undefined]);
       expect(await join(generation, { token, user_role: "SELLER", auction_id: "7" })).toEqual(["connect", undefined]);
       expect(await join(generation, { token, user_id: "somebody", auction_id: "7" })).toEqual([
@@ -58,7 +59,13 @@ describe("auction namespaces", () => {
         "Authentication Error",
       ]);
       const tooMany = Array.from({ length: 101 }, (_, i) => i).join();
-      for (const bad of [{}, { auction_id: "a.b" }, { auction_ids: "1,,2" }, { auction_ids: tooMany }]) {
+      for (const bad of [
+        {},
+        { auction_id: "a.b" },
+        { auction_id: 7.5 },
+        { auction_ids: "1,,2" },
+        { auction_ids: tooMany },
+      ]) {
         expect(await join(generation, { token, ...bad })).toEqual([refusal(generation), "Invalid auction_id"]);
       }
     }
