@@ -154,7 +154,7 @@ async function build(core: Core<FleetSettings>): Promise<Surface> {
       onError,
       onWrongMethod: () => failure(405, "Method not allowed"),
       unknown: {
-        under: prefixesOf(settings).filter((prefix) => prefix !== ""),
+        under: [...prefixesOf(settings).filter((prefix) => prefix !== ""), "/admin/fleet"],
         answer: () => failure(404, "Not found"),
       },
     },

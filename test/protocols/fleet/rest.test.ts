@@ -253,6 +253,13 @@ describe("administration", () => {
     ).toBe(404);
   });
 
+  test("F-3.10 an unknown route has the envelope of the others, a wrong method too", async () => {
+    const nowhere = await stage.admin("GET", "/vehicles");
+    expect([nowhere.status, nowhere.text]).toEqual([404, '{"error":true,"code":404,"message":"Not found","data":[]}']);
+    const wrong = await stage.admin("PUT", "/units", {});
+    expect([wrong.status, wrong.body.message]).toEqual([405, "Method not allowed"]);
+  });
+
   test("F-3.22 F-3.23 units", async () => {
     const made = await stage.admin("POST", "/units", { unique_id: `u-${start}` });
     expect(made.status).toBe(201);
