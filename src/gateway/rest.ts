@@ -83,6 +83,10 @@ async function answer(mount: RestMount, route: Route, context: RouteContext): Pr
       mount.log.error({ method: route.method, route: route.path, error }, "request failed");
     }
   }
+  // Hono takes the body away, and then its length would be said to be none (RFC 9110, 8.6).
+  if (context.req.method === "HEAD" && response.body !== null) {
+    response.headers.set("content-length", String((await response.blob()).size));
+  }
   return withCors(mount, context, response);
 }
 

@@ -92,6 +92,8 @@ test("HEAD is answered like GET, but not where a GET changes something", async (
     await app.fetch(new Request(`http://localhost${path}`, { method }), { address: "203.0.113.1", secure: false });
   const seen = await ask("HEAD", "/kettle/7");
   expect([seen.status, await seen.text()]).toEqual([200, ""]);
+  const length = (await (await ask("GET", "/kettle/7")).bytes()).length;
+  expect([length > 0, seen.headers.get("content-length")]).toEqual([true, String(length)]);
   const refused = await ask("HEAD", "/pour");
   expect([refused.status, refused.headers.get("allow"), poured]).toEqual([405, "GET, OPTIONS", 0]);
   expect([(await ask("GET", "/pour")).status, poured]).toEqual([200, 1]);
