@@ -149,7 +149,10 @@ export class Sessions {
     return pair;
   }
 
-  /** An old pair again: the same answer within the grace, the end of the session after it (W-2.6, W-2.7). */
+  /**
+   * An old pair again: the same answer within the grace (W-2.6). After it the session ends, whatever access token came
+   * along: who has the refresh token alone is no less a stranger (W-2.7).
+   */
   async #repeat(
     tx: Orm,
     refreshHash: string,
@@ -157,9 +160,10 @@ export class Sessions {
     refreshToken: string,
   ): Promise<Credentials | RefusedRefresh> {
     const [retired] = await tx.select().from(retiredTokens).where(eq(retiredTokens.refreshHash, refreshHash));
-    if (!retired || retired.accessHash !== accessHash) return { refused: "credentials_invalid" };
+    if (!retired) return { refused: "credentials_invalid" };
     const { reply, retiredAt, sessionId } = retired;
     if (reply !== null && this.#isInGrace(retiredAt)) {
+      if (retired.accessHash !== accessHash) return { refused: "credentials_invalid" };
       return v.parse(v.pipe(v.string(), v.parseJson(), Credentials), new Seal(refreshToken).open(reply));
     }
     await this.close(sessionId, tx);

@@ -83,6 +83,17 @@ describe("tokens", () => {
     expect((await stage.get("/me", third.accessToken)).body.message).toBe("Bad token");
   });
 
+  test("W-2.7 so does a rotated refresh token with another access token, but not within the grace", async () => {
+    const person = await stage.person();
+    const second = await stage.must(refresh(person.credentials));
+    const stolen = { accessToken: "0".repeat(64), refreshToken: person.credentials.refreshToken };
+    expect((await stage.post("/refresh-token", null, stolen)).body).toEqual(INVALID);
+    expect((await stage.get("/me", second.accessToken)).status).toBe(200);
+    stage.clock!.advance(31_000);
+    expect((await stage.post("/refresh-token", null, stolen)).body).toEqual(INVALID);
+    expect((await stage.get("/me", second.accessToken)).body.message).toBe("Bad token");
+  });
+
   test("W-2.9 tokens of different sessions and unknown ones, an expired refresh token", async () => {
     const [one, two] = [await stage.person(), await stage.person()];
     const mixed = { accessToken: one.token, refreshToken: two.credentials.refreshToken };
