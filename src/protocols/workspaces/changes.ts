@@ -16,6 +16,10 @@ export interface Change {
   after(effect: Effect): void;
   /** Has to be awaited once a user's row is held; `last` is the node that held it before (W-1.19). */
   held(userId: string, last: string | null): Promise<void>;
+  /** Says that an effect tells who is in a channel. The channel is held. */
+  concerns(channelId: string): void;
+  /** Has to be awaited before a channel ends: what other changes tell of it comes first (W-6.41). The channel is held. */
+  ends(channelId: string): Promise<void>;
 }
 
 /**
@@ -50,6 +54,8 @@ export class Changes {
             tx,
             after: (effect) => void effects.push(effect),
             held: (userId, last) => this.#handovers.take(tx, userId, last, told),
+            concerns: (channelId) => this.#handovers.note(channelId, told),
+            ends: (channelId) => this.#handovers.hearAllOut(channelId),
           }),
         );
         for (const effect of effects) effect();

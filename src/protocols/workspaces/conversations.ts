@@ -184,6 +184,7 @@ export class Conversations {
     const now = new Date(clock.now());
     const others = await occupy(tx, row, { channelId, mediaState: flagsOf(state), mediaGrant: grant.id }, now);
     if (inside?.channelId !== channelId) await countCalls(tx, userId, others, now);
+    change.concerns(channelId);
     after(() => notices.selected({ userId, channelId, socketId }, flagsOf(state)));
     if (inside && former && inside.id !== socketId) await this.#endOn(change, inside, channelId, former);
     await departures.cancelInvites(

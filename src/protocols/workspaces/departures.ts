@@ -96,6 +96,7 @@ export class Departures {
     const channel = await lockChannel(tx, channelId);
     if (!channel) return;
     const { id, workspaceId } = channel;
+    await change.ends(id);
     const inside = await tx.select().from(connections).where(eq(connections.channelId, id)).for("update");
     await this.vacate(tx, inside);
     for (const row of inside) this.#tellLeft(change, row);
@@ -250,6 +251,7 @@ export class Departures {
     const { notices, media } = this.#parts;
     const { id, userId, channelId, mediaGrant } = row;
     if (channelId === null) return;
+    change.concerns(channelId);
     change.after(() => {
       notices.unselected({ userId, channelId, socketId: id });
       if (how === "expelled") media.expel(mediaGrant, userId);

@@ -18,7 +18,7 @@ const ANSWER = "workspaces-all-told";
 const PATIENCE = 2_000;
 const SILENCE = 10_000;
 
-const Question = v.object({ id: v.string(), from: v.string(), to: v.string(), userId: v.string() });
+const Question = v.object({ id: v.string(), from: v.string(), to: v.string(), about: v.string() });
 const Answer = v.object({ id: v.string(), from: v.string(), to: v.string() });
 
 /** A question without an answer. */
@@ -34,10 +34,12 @@ interface Asked {
  * the user, whether it has told of all its changes, and goes on when it has. Nobody can change anything of the user
  * meanwhile, so the other node waits for nothing but its own events. They are on their way to all nodes before the
  * answer is, and the events of the change here come after it.
+ *
+ * A channel is changed by many and ends once: whoever ends it asks all nodes, holding the channel (W-6.41).
  */
 export class Handovers {
   readonly #parts: { readonly backplane: Backplane; readonly log: Log };
-  /** Changes of this node that hold a user and are not told of yet, by user. */
+  /** Changes of this node that hold a user or a channel and are not told of yet, by its id. */
   readonly #untold = new Map<string, Set<Promise<void>>>();
   /** By the id of the question. */
   readonly #asked = new Map<string, Asked>();
@@ -68,32 +70,47 @@ export class Handovers {
    * @param told resolves when the change is told of, or did not come about
    */
   async take(tx: Orm, userId: string, last: string | null, told: Promise<void>): Promise<void> {
-    this.#note(userId, told);
+    this.note(userId, told);
     const { node } = this.#parts.backplane;
     if (last === node) return;
     if (last !== null) await this.#hearOut(last, userId);
     await tx.update(users).set({ actingNode: node }).where(eq(users.id, userId));
   }
 
-  #note(userId: string, told: Promise<void>): void {
-    const untold = this.#untold.get(userId) ?? new Set();
-    this.#untold.set(userId, untold.add(told));
+  /** A change of this node that is to be told of before others go on with what it holds. */
+  note(held: string, told: Promise<void>): void {
+    const untold = this.#untold.get(held) ?? new Set();
+    this.#untold.set(held, untold.add(told));
     void told.then(() => {
       untold.delete(told);
-      if (untold.size === 0 && this.#untold.get(userId) === untold) this.#untold.delete(userId);
+      if (untold.size === 0 && this.#untold.get(held) === untold) this.#untold.delete(held);
     });
   }
 
-  async #hearOut(other: string, userId: string): Promise<void> {
+  /** Waits until all other nodes have told of their changes of what is held here now. */
+  async hearAllOut(held: string): Promise<void> {
+    const others = (await this.#living()).filter((one) => one !== this.#parts.backplane.node);
+    await Promise.all(others.map((other) => this.#ask(other, held)));
+  }
+
+  async #hearOut(other: string, held: string): Promise<void> {
+    if ((await this.#living()).includes(other)) await this.#ask(other, held);
+  }
+
+  /** A node out of reach is heard when it is back; a dead one has nothing more to tell. */
+  async #living(): Promise<readonly string[]> {
     const { backplane } = this.#parts;
-    // Out of reach, it is heard when it is back; dead, it has nothing more to tell.
-    const living = backplane.up ? await backplane.topics.nodes().catch(() => []) : [];
-    if (!living.includes(other) || this.#silent.has(other)) return;
+    return backplane.up ? await backplane.topics.nodes().catch(() => []) : [];
+  }
+
+  async #ask(other: string, about: string): Promise<void> {
+    if (this.#silent.has(other)) return;
+    const { backplane } = this.#parts;
     const id = crypto.randomUUID();
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancel = afterPatience(PATIENCE, () => this.#giveUp(other));
     this.#asked.set(id, { of: other, end: resolve });
-    this.#namespace?.serverSideEmit(QUESTION, { id, from: backplane.node, to: other, userId });
+    this.#namespace?.serverSideEmit(QUESTION, { id, from: backplane.node, to: other, about });
     await promise;
     cancel();
     this.#asked.delete(id);
@@ -111,8 +128,8 @@ export class Handovers {
   readonly #onQuestion = (question: unknown) => {
     const { node } = this.#parts.backplane;
     if (!v.is(Question, question) || question.to !== node) return;
-    const { id, from: to, userId } = question;
-    const untold = Promise.all(this.#untold.get(userId) ?? []);
+    const { id, from: to, about } = question;
+    const untold = Promise.all(this.#untold.get(about) ?? []);
     void untold.then(() => this.#namespace?.serverSideEmit(ANSWER, { id, from: node, to }));
   };
 

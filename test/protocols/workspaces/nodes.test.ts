@@ -240,6 +240,29 @@ describe.if(redis.available)("two nodes on one Redis", () => {
     }
   });
 
+  test("W-6.41 a channel that ends on one node while people enter it on another: its end is the last that is told", async () => {
+    const watcher = await here.client(alice, workspace);
+    const people = await Promise.all(
+      Array.from({ length: 5 }, async () => there.client(await here.member(workspace, alice), workspace)),
+    );
+    let entered = 0;
+    for (let round = 0; round < 30; round++) {
+      const doomed = await here.channel(workspace, alice);
+      const entering = people.map((client) => there.select(client, doomed));
+      if (round % 2 === 0) await Promise.race(entering);
+      await here.must(here.delete(`/channels/${doomed}`, alice));
+      for (const { status } of await Promise.all(entering)) if (status === 200) entered++;
+      // Who is told of a channel of the other node has been told of all that node said before.
+      const last = await there.channel(workspace, alice);
+      while (((await watcher.until("channel-created")) as Told).channelId !== last);
+      const story = watcher.told.filter(([, told]) => (told as Told | null)?.channelId === doomed);
+      expect(story.at(-1)?.[0]).toBe("channel-deleted");
+      const of = (name: string) => story.filter(([event]) => event === name).length;
+      expect(of("user-unselected-channel")).toBe(of("user-selected-channel"));
+    }
+    expect(entered).toBeGreaterThanOrEqual(15);
+  });
+
   test("W-8.4 parallel selects of one user on two nodes end as one after the other", async () => {
     const [one, two] = [await here.client(bob, workspace), await there.client(bob, workspace)];
     for (let round = 0; round < 10; round++) {
