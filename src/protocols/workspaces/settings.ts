@@ -91,6 +91,16 @@ export function checkSettings(settings: WorkspacesSettings) {
       remedy: "list one URL for each server, in the same order",
     });
   }
+  for (const [setting, urls] of Object.entries({ WORKSPACES_JANUS_URL: settings.janusUrl, ...lists })) {
+    const scheme = setting === "WORKSPACES_JANUS_PUBLIC_WS_URL" ? "ws" : "http";
+    const wrong = urls.find((url) => !URL.canParse(url) || !new RegExp(`^${scheme}s?:$`).test(new URL(url).protocol));
+    if (wrong === undefined) continue;
+    faults.push({
+      setting,
+      fault: `names "${wrong}" (expected a URL starting with ${scheme}:// or ${scheme}s://)`,
+      remedy: "correct it",
+    });
+  }
   const secrets = {
     WORKSPACES_JANUS_ADMIN_SECRET: settings.janusAdminSecret,
     WORKSPACES_JANUS_AUDIOBRIDGE_KEY: settings.janusAudiobridgeKey,

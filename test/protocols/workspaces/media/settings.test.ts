@@ -27,6 +27,15 @@ test("W-10.1 lists of different lengths are a fault", () => {
   expect(checkSettings(settingsOf([], uneven)).map(({ setting }) => setting)).toEqual(["WORKSPACES_JANUS_ADMIN_URL"]);
 });
 
+test("W-10.1 what is no address of a server is a fault", () => {
+  for (const name of Object.keys(complete).slice(0, 4)) {
+    for (const wrong of ["janus", "ftp://one.example/janus"]) {
+      const faults = checkSettings(settingsOf([], { ...complete, [name]: `${wrong},${wrong}` }));
+      expect(faults.map(({ setting }) => setting)).toEqual([name]);
+    }
+  }
+});
+
 test("W-10.3 without servers all six options are null and nothing is recorded", async () => {
   const stage = await Stage.open([]);
   try {
