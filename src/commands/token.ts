@@ -70,10 +70,14 @@ function claimed(given: { id?: string; number?: string; username?: string }): Ac
   };
   return {
     get id() {
-      return need("id");
+      const id = need("id");
+      if (!isUuid(id)) throw new UsageError(`--id ${id} is no UUID`);
+      return id;
     },
     get number() {
-      return Number(need("number"));
+      const number = need("number");
+      if (!/^[1-9]\d{0,14}$/.test(number)) throw new UsageError(`--number ${number} is no number of an account`);
+      return Number(number);
     },
     get username() {
       return need("username");

@@ -181,6 +181,15 @@ describe("token", () => {
     expect(err).toMatch(/name a user, or say --(id|number|username)/);
   });
 
+  test.each([
+    ["chat", "--id", "zz", "--id zz is no UUID"],
+    ["conversations", "--number", "many", "--number many is no number of an account"],
+  ])("of %s: what no client could be is refused", async (protocol, option, value, reason) => {
+    const { code, out, err } = await patchbay(["token", "--protocol", protocol, option, value], { env });
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain(reason);
+  });
+
   test("an unknown protocol is told with those there are", async () => {
     const { code, err } = await patchbay(["token", "frank", "--protocol", "smoke"], { env });
     expect(code).toBe(2);
