@@ -275,6 +275,31 @@ describe("messages to drivers", () => {
     await client.until(({ params }) => params.id === ids[2] && params.txs === 4);
   });
 
+  test("F-4.15 F-5.6 what moves on before its second first answer has left is told again after it", async () => {
+    const upstream = Promise.withResolvers<Response>();
+    using traccar = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => upstream.promise });
+    await using through = await stages.start({ env: { ...env, FLEET_TRACCAR_URL: traccar.url.href } });
+    const { unit, user, client } = await scene(through);
+    const event = { type: "deviceOnline", eventTime: new Date(through.clock.now()).toISOString(), attributes: {} };
+    await through.traccar("events", { event, device: { id: 77, uniqueId: unit.unique_id, attributes: {} } });
+    const app = await through.device(unit, "pnd");
+    await client.ofType("pnd-connection");
+    write(client, unit.uid, user, { guid: "1" });
+    const message = await app.next<{ id: string }>();
+    await client.until(({ params }) => params.txs === 3);
+    // The answer to the message waits behind the command's (F-4.2); the driver reads it meanwhile.
+    ask(client, "slow", unit.uid);
+    write(client, unit.uid, user, { guid: "1" });
+    await client.rest();
+    app.send({ t: "msg-ack", seq: 1, id: message.id, state: "read" });
+    expect(txs(await client.next())).toEqual(["msg-sts", 5]);
+    upstream.resolve(new Response("{}"));
+    expect(await client.next()).toEqual(status(unit.uid, "slow", true));
+    let last = await client.next();
+    expect(last.params).toHaveProperty("content");
+    while (last.params.txs !== 5) last = await client.next();
+  });
+
   test("F-5.29 a message whose time is over is txs 2 and goes to no one", async () => {
     await using timed = await stages.start({ env: { ...env, FLEET_MESSAGE_TTL_S: "60" } });
     const { user, client, unit } = await scene(timed);

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import type { Log } from "../../../observe/log.ts";
 import type { Commander } from "../commands/commander.ts";
 import type { Mailbox } from "../driver/mailbox.ts";
-import { firstMessageFrame, statusFrame } from "../frames.ts";
+import { firstMessageFrame, messageFrame, statusFrame } from "../frames.ts";
 import { Api, ApiId, PndApi, Uid } from "../messages.ts";
 import { objectId } from "../object-id.ts";
 import { sendInOrder } from "./lanes.ts";
@@ -76,6 +76,10 @@ export class Requests {
       .then(async () => {
         const message = await stored.catch(() => null);
         if (message?.isNew) await mailbox.deliver(uid, message.id);
+        if (message?.isNew !== false) return;
+        // It may have moved on since it was looked up, and this socket been told of that before its first answer.
+        const txs = await mailbox.txsOf(message.id);
+        if (txs !== message.txs) channel.send(messageFrame(uid, message.id, txs));
       })
       .catch((error) => log.warn({ error }, "a message to a driver waits for the next look"));
     return null;

@@ -85,6 +85,15 @@ export class Mailbox {
     return { ...told(known), isNew: false };
   }
 
+  /** Where a stored message is by now. */
+  async txsOf(id: string): Promise<number> {
+    const [row] = await this.#parts.database.orm
+      .select({ txs: messages.txs })
+      .from(messages)
+      .where(eq(messages.id, id));
+    return row?.txs ?? TXS.refused;
+  }
+
   /** Brings one message to the unit's app: by the node that has its link, or into the wait for it. */
   async deliver(uid: number, id: string, { here = false } = {}): Promise<void> {
     const { links, backplane } = this.#parts;
