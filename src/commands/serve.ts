@@ -1,8 +1,11 @@
+import { isatty } from "node:tty";
+import { systemClock } from "../clock.ts";
 import { loadSettings } from "../config/load.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { createLog, type Log, type RootLog } from "../observe/log.ts";
 import { protocols } from "../protocols/index.ts";
 import { shellOfExecutable, shellOfSourceTree } from "../protocols/shell.ts";
+import { firstOf } from "./signals.ts";
 import { parseArguments } from "./usage.ts";
 
 /** The gateway of this process. It lives outside the module because `bun --hot` evaluates modules again. */
@@ -11,12 +14,10 @@ const process_ = globalThis as { patchbay?: Promise<Gateway>; patchbayGuarded?: 
 /** Milliseconds in which most clients that were sent away have tried again: they wait for half a second to one and a half. */
 const LINGER = 1_500;
 
-/** Milliseconds in which one signal may come twice: `bun run` hands on the Ctrl-C that the terminal gives to everybody. */
-const ECHO = 200;
-
 /**
- * Runs the gateway until SIGTERM or SIGINT, then drains it; a second signal ends the process at once. Under `bun --hot`
- * a later evaluation finds the running gateway and puts the new declarations into it.
+ * Runs the gateway until SIGTERM or SIGINT, then drains it; a second signal ends the process at once. SIGHUP has it read
+ * the files that settings name anew (C-4.15). Under `bun --hot` a later evaluation finds the running gateway and puts the
+ * new declarations into it.
  */
 export async function run(args: readonly string[], env: Record<string, string | undefined>): Promise<number> {
   parseArguments(args, {});
@@ -35,7 +36,11 @@ export async function run(args: readonly string[], env: Record<string, string | 
   process_.patchbay.catch(() => delete process_.patchbay);
   const gateway = await process_.patchbay;
   announce(gateway, settings.serves, log, env.NODE_ENV === "production");
-  await ended();
+  const endings: NodeJS.Signals[] = ["SIGTERM", "SIGINT"];
+  // A terminal sends it when it goes away, and with it whoever could stop what was started there.
+  if (isatty(0)) endings.push("SIGHUP");
+  else process.on("SIGHUP", () => reload(gateway, log));
+  await firstOf(endings, { source: process, clock: systemClock, again: () => process.exit(1) });
   // A store that does not answer while it is closed must not hold the process beyond its time.
   const overdue = Bun.sleep(settings.gateway.drainTime).then(() => log.warn({}, "cut short: the drain time is over"));
   await Promise.race([gateway.stop({ linger: LINGER }), overdue]);
@@ -58,19 +63,8 @@ function endOnUnforeseen(log: RootLog): void {
   }
 }
 
-/** Resolves at the first signal; the second one, unless it is an echo of the first, ends the process on the spot. */
-function ended(): Promise<void> {
-  return new Promise((resolve) => {
-    let first: { readonly signal: string; readonly at: number } | null = null;
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      process.on(signal, () => {
-        const at = performance.now();
-        if (first && (first.signal !== signal || at - first.at > ECHO)) process.exit(1);
-        first ??= { signal, at };
-        resolve();
-      });
-    }
-  });
+function reload(gateway: Gateway, log: Log): void {
+  gateway.reload().catch((error) => log.error({ error }, "reload failed"));
 }
 
 /** Tells where the gateway listens and, outside production, how to hold a first conversation. */

@@ -49,6 +49,10 @@ export class Gateway {
     limits: ConnectionLimits;
   };
   readonly #upkeep: TaskRunner;
+  /** The protocols as they were declared last. */
+  #declared: readonly Protocol[] = [];
+  /** The end of the last reload: there is one at a time. */
+  #reloading: Promise<void> = Promise.resolve();
   #stopping: Promise<number> | null = null;
 
   private constructor(
@@ -123,10 +127,18 @@ export class Gateway {
   }
 
   /**
-   * Puts these declarations in place of the running ones. Sockets stay and meet the new handlers at their next message;
-   * a protocol that fails to build keeps its old declaration.
+   * Puts these declarations, or the running ones built anew, in place of the running ones. Sockets stay and meet the new
+   * handlers at their next message; a protocol that fails to build keeps its old declaration.
    */
-  async reload(protocols: readonly Protocol[]): Promise<void> {
+  reload(protocols: readonly Protocol[] = this.#declared): Promise<void> {
+    this.#declared = protocols;
+    const turn = this.#reloading.then(() => this.#reload(protocols));
+    this.#reloading = turn.catch(() => {});
+    return turn;
+  }
+
+  async #reload(protocols: readonly Protocol[]): Promise<void> {
+    if (this.#stopping) return;
     const { settings, log } = this.#options;
     const wanted = protocols.filter((protocol) => settings.serves(protocol.name));
     for (const protocol of wanted) {

@@ -100,19 +100,6 @@ describe("a gateway process", () => {
     expect(await gateway.child.exited).toBe(1);
   });
 
-  test("takes the echo of a signal for the signal itself", async () => {
-    const gateway = await start();
-    const { token } = await signUp(gateway.url);
-    const reason = next<string>(await connect(gateway.url, token), "disconnect");
-    gateway.child.kill("SIGINT");
-    // As `bun run` does with the Ctrl-C that the gateway has from the terminal already.
-    await gateway.printed('"msg":"draining"');
-    gateway.child.kill("SIGINT");
-    expect(await reason).toBe("transport close");
-    expect(await gateway.child.exited).toBe(0);
-    expect(gateway.output()).toContain('"msg":"stopped"');
-  });
-
   test.if(postgresUrl !== undefined)("ends after the drain time although Postgres does not answer", async () => {
     const database = await freshDatabase("postgres");
     const sql = new SQL(database.databaseUrl ?? "", { max: 1 });
@@ -124,10 +111,8 @@ describe("a gateway process", () => {
       fetch(`${gateway.url}/user`, post).catch(() => {});
       const waiting = () => sql`select from pg_locks where not granted and relation = 'accounts.accounts'::regclass`;
       while ((await waiting()).length === 0);
-      const asked = performance.now();
       gateway.child.kill("SIGTERM");
       expect(await gateway.child.exited).toBe(0);
-      expect(performance.now() - asked).toBeLessThan(3_000);
       expect(gateway.output()).toContain("cut short: the drain time is over");
     } finally {
       await sql.close();

@@ -1,11 +1,22 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chat } from "../../../src/protocols/chat/protocol.ts";
 import { freePort } from "../../support/free-port.ts";
-import { confirmed, ends, refused } from "./client.ts";
-import { outcome, type Stage, Stages, told } from "./stage.ts";
+import { startProcess } from "../../support/process.ts";
+import { Client, confirmed, ends, refused } from "./client.ts";
+import { call, outcome, person, SECRET, type Stage, Stages, told } from "./stage.ts";
 
 // The default of 5 s is short for a busy machine.
 setDefaultTimeout(120_000);
@@ -122,6 +133,26 @@ describe("C-4.15 the word list", () => {
     await writeFile(file, "second");
     await own.gateway.gateway.reload([chat]);
     expect([await said("first"), await said("second")]).toEqual([true, false]);
+  });
+
+  test("it is read again at SIGHUP, and sockets stay", async () => {
+    const file = join(folder, "signalled.txt");
+    await writeFile(file, "first");
+    const moderation = { CHAT_BLOCKLIST_FILE: file, CHAT_MODERATION_ACTION: "reject" };
+    const node = await startProcess({ env: { PROTOCOLS: "chat", CHAT_JWT_SECRET: SECRET, ...moderation } });
+    onTestFinished(() => node.cleanUp());
+    const who = await person();
+    const { body } = await call(node.url, "POST", "/rooms", { as: who, body: { users: [] } });
+    const client = await new Client(`${node.url}/chat/ws?token=${who.token}`).opened();
+    const said = async (text: string) => (await client.say((body as { data: number }).data, text)).confirmed;
+    expect([await said("first"), await said("second")]).toEqual([false, true]);
+    for (const word of ["second", "third"]) {
+      await writeFile(file, word);
+      const before = node.output().length;
+      node.child.kill("SIGHUP");
+      await node.printed("protocols in force", before);
+      expect([await said("first"), await said(word)]).toEqual([true, false]);
+    }
   });
 });
 
