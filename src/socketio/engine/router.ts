@@ -5,7 +5,7 @@ import { Arrival } from "./arrival.ts";
 import { ENDINGS } from "./ending.ts";
 import type { Opening } from "./host.ts";
 import type { BunServer, Settings } from "./options.ts";
-import { CLOSE, OPEN } from "./packet.ts";
+import { CLOSE, OPEN, type Revision } from "./packet.ts";
 import { PollingTransport, payloadResponse } from "./polling.ts";
 import { Probe } from "./probe.ts";
 import { REFUSALS, type Refusal, refuse } from "./refusal.ts";
@@ -86,20 +86,22 @@ export class Router {
       upgrade: asksForWebSocket(request),
       headers,
     };
-    if (transport === undefined)
-      return this.#refuse(visit, REFUSALS.unknownTransport, { transport: query.get("transport") });
+    const unknownTransport = () =>
+      this.#refuse(visit, REFUSALS.unknownTransport, { transport: query.get("transport") });
     const sid = query.get("sid");
-    return sid === null ? this.#begin({ ...visit, transport }) : this.#resume({ ...visit, transport }, sid);
-  }
-
-  /** A handshake. */
-  async #begin(visit: Visit): Promise<Response> {
-    const { request, server, client, query, headers, transport, upgrade } = visit;
-    if (request.method !== "GET") return this.#refuse(visit, REFUSALS.badMethod, { method: request.method });
+    if (sid !== null) return transport ? this.#resume({ ...visit, transport }, sid) : unknownTransport();
+    // Who speaks another protocol is told so, whatever transport he asks for (T-1.4, V-1.3, W-1.7).
     const protocol = this.#settings.revisions.find((revision) => String(revision) === query.get("EIO"));
     if (protocol === undefined) {
       return this.#refuse(visit, REFUSALS.unsupportedRevision, { protocol: query.get("EIO") });
     }
+    return transport ? this.#begin({ ...visit, transport }, protocol) : unknownTransport();
+  }
+
+  /** A handshake. */
+  async #begin(visit: Visit, protocol: Revision): Promise<Response> {
+    const { request, server, client, query, headers, transport, upgrade } = visit;
+    if (request.method !== "GET") return this.#refuse(visit, REFUSALS.badMethod, { method: request.method });
     if ((transport === "websocket") !== upgrade) return this.#mismatch(visit);
     const refusal = await this.#forbidden(visit);
     if (refusal) return refusal;

@@ -109,6 +109,14 @@ describe("refusals", () => {
     }
   });
 
+  test("T-1.4 V-1.3 W-1.7 another protocol, or none, whatever else is wrong", async () => {
+    await using at = Station.open({ transports: ["websocket"] });
+    for (const query of ["", "EIO=5", "EIO=2&transport=polling", "transport=abc", "EIO=&transport=websocket"]) {
+      expect(await refusal(at.fetch(query))).toEqual(UNSUPPORTED);
+    }
+    expect(await refusal(at.fetch("EIO=5&transport=websocket", { method: "POST" }))).toEqual(UNSUPPORTED);
+  });
+
   test("sid unknown, on any transport and method", async () => {
     await using at = Station.open();
     expect(await refusal(at.fetch("EIO=4&transport=polling&sid=nobody"))).toEqual(UNKNOWN_SESSION);
