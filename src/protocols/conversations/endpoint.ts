@@ -120,13 +120,7 @@ function chat(parts: EndpointParts): NamespaceDeclaration<never> {
       const { user, role, first } = peer.session;
       await peer.socket.join(userTopic(user.id));
       if (first) await companions.announce(user.id, true);
-      try {
-        await companions.sendActiveUsers(user.id, role);
-      } catch (error) {
-        // The client can ask for it when the store is back (V-4.21).
-        if (!isOutage(error)) throw error;
-        log.warn({ user: user.id, error }, "list of active users not sent");
-      }
+      await companions.sendActiveUsers(user.id, role);
     },
     on: {
       create_room: on("create_room", CreateRoom, async (peer, wish, answer) => {

@@ -8,7 +8,7 @@ import type { Peer } from "../../socketio/endpoint.ts";
 import { type Core, defineProtocol, type Surface, type Task } from "../protocol.ts";
 import { Admission } from "./admission.ts";
 import { Auctions } from "./auctions.ts";
-import { Companions } from "./companions.ts";
+import { Companions, nothingUntold } from "./companions.ts";
 import { Conversations } from "./conversations.ts";
 import { Counters } from "./counters.ts";
 import { endpoint } from "./endpoint.ts";
@@ -34,6 +34,8 @@ import { type ConversationsSettings, checkSettings, conversationsSection } from 
 
 /** Between two looks for tokens that ended. */
 const SWEEP_INTERVAL = 1_000;
+/** Between two tries to tell what an outage kept back. */
+const CATCH_UP_INTERVAL = 1_000;
 /** Between two looks for old domain events. */
 const PURGE_INTERVAL = 600_000;
 /** Between two looks for new domain events, and for a consumer that has given up. */
@@ -84,7 +86,7 @@ function build(core: Core<ConversationsSettings>): Surface {
     { limit: maxSockets, grace: settings.presenceGraceMs, lease: settings.presenceLeaseS },
     core.keep("local presence", () => new Map<string, number>()),
   );
-  const companions = new Companions({ list, presence, notices, log });
+  const companions = new Companions({ list, presence, notices, log }, core.keep("untold", nothingUntold));
   const views = new RoomViews({ list, presence });
   const limits = new Limits(backplane.tallies, {
     messages: settings.messagesPerMinute,
@@ -149,6 +151,7 @@ function build(core: Core<ConversationsSettings>): Surface {
         run: () =>
           purgeOutbox({ database, clock }, { retention: settings.outboxRetentionDays, relayedOnly: kafka !== null }),
       },
+      { name: "tell what an outage kept back", every: CATCH_UP_INTERVAL, run: () => companions.catchUp() },
       ...(kafka?.tasks ?? []),
     ],
     async close() {

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, onTestFinished, test } from "bun:test";
 import { randomInt } from "node:crypto";
 import postgres from "postgres";
+import { ManualClock } from "../../support/clock.ts";
 import { type FreshDatabase, freshDatabase, postgresUrl } from "../../support/postgres.ts";
 import { type GatewayProcess, startProcess } from "../../support/process.ts";
 import { startProxy, type TcpProxy } from "../../support/proxy.ts";
@@ -176,6 +177,32 @@ async function proxied(address: string): Promise<{ proxy: TcpProxy; url: string 
 }
 
 describe.if(postgresUrl !== undefined)("a store that is away for a while under load", () => {
+  test("V-5.8 V-5.9 who comes and goes while Postgres is away is told of when it is back", async () => {
+    const { proxy, url } = await proxied((await stages.database()).databaseUrl!);
+    const clock = new ManualClock(Date.now());
+    const stage = await stages.start({ env: { DATABASE_URL: url }, clock });
+    const { room, buyer, seller } = await stage.meeting();
+    const news = { user_id: room.seller.id, user_role: "SELLER", room_id: room.id };
+    const passing = setInterval(() => clock.advance(100), 10);
+    onTestFinished(() => clearInterval(passing));
+    proxy.cut();
+    seller.drop();
+    // It is tried, in vain.
+    for (const before = proxy.refused; proxy.refused === before; ) await Bun.sleep(10);
+    proxy.restore();
+    expect(await buyer.next()).toEqual(["user_status_change", { ...news, status: false }]);
+    proxy.cut();
+    const back = await stage.client({ person: room.seller, generation: 2 });
+    expect(await back.ask("get_active_users")).toMatchObject({ code: "UNAVAILABLE" });
+    proxy.restore();
+    expect(await buyer.next()).toEqual(["user_status_change", { ...news, status: true }]);
+    expect((await back.until<{ rooms: unknown }>("active_user_list")).rooms).toEqual([
+      { room_id: room.id, status: true },
+    ]);
+    expect(await buyer.rest()).toEqual([]);
+    await stage.stop();
+  });
+
   for (const away of ["cut", "stall"] as const) {
     test(`V-3.18 V-4.13 Postgres (${away}): senders are told UNAVAILABLE, nobody sees what is not stored, all goes on after`, async () => {
       const { proxy, url } = await proxied((await stages.database()).databaseUrl!);
