@@ -18,6 +18,9 @@ const ANSWER = "workspaces-all-told";
 const PATIENCE = 2_000;
 const SILENCE = 10_000;
 
+/** The nodes that serve this protocol, which are not all of an installation. */
+const NODES = "workspaces:nodes";
+
 const Question = v.object({ id: v.string(), from: v.string(), to: v.string(), about: v.string() });
 const Answer = v.object({ id: v.string(), from: v.string(), to: v.string() });
 
@@ -56,6 +59,10 @@ export class Handovers {
     this.#namespace = namespace;
     namespace.on(QUESTION, this.#onQuestion);
     namespace.on(ANSWER, this.#onAnswer);
+    const { backplane, log } = this.#parts;
+    backplane.presence
+      .join(NODES, backplane.node, backplane.node)
+      .catch((error) => log.error({ error }, "other nodes will not wait for this one"));
   }
 
   close(): void {
@@ -94,13 +101,15 @@ export class Handovers {
   }
 
   async #hearOut(other: string, held: string): Promise<void> {
-    if ((await this.#living()).includes(other)) await this.#ask(other, held);
+    if ((await this.#living(other)).length > 0) await this.#ask(other, held);
   }
 
-  /** A node out of reach is heard when it is back; a dead one has nothing more to tell. */
-  async #living(): Promise<readonly string[]> {
-    const { backplane } = this.#parts;
-    return backplane.up ? await backplane.topics.nodes().catch(() => []) : [];
+  /** All nodes that can be asked, or that one. One out of reach is heard when it is back; a dead one has no more to tell. */
+  async #living(node?: string): Promise<readonly string[]> {
+    const { up, presence } = this.#parts.backplane;
+    if (!up) return [];
+    const found = await presence.list(NODES, node).catch(() => []);
+    return found.map(({ member }) => member);
   }
 
   async #ask(other: string, about: string): Promise<void> {

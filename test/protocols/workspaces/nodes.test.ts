@@ -362,6 +362,22 @@ describe.if(redis.available)("a node that ends", () => {
     }
   });
 
+  test("W-6.41 the end of a channel waits for no node that serves other protocols", async () => {
+    const [here, other] = [await nodeProcess(), await startProcess({ env: { ...shared, PROTOCOLS: "tracker" } })];
+    try {
+      const alice = await here.stage.person("Alice Adams");
+      const workspace = await here.stage.workspace(alice);
+      const channel = await here.stage.channel(workspace, alice);
+      await here.stage.must(here.stage.delete(`/channels/${channel}`, alice));
+      here.child.kill("SIGTERM");
+      await here.child.exited;
+      expect(here.output()).not.toContain("a node did not say whether");
+    } finally {
+      await other.cleanUp();
+      await here.stage.stop();
+    }
+  });
+
   test("W-1.21 W-1.15 SIGTERM: the conversation hears, sockets are closed softly and resume on another node", async () => {
     // Neither a grace nor the node's time to drain may end before everybody is back.
     const env = { ...shared, WORKSPACES_GRACE: "600", WORKSPACES_GRACE_IN_CHANNEL: "600", DRAIN_TIME: "600" };
