@@ -62,6 +62,7 @@ export class Arrivals {
         target: [channelMembers.channelId, channelMembers.userId],
         set: { role: "user", joinedAt: this.#now },
       });
+    change.concerns(id);
     change.after(() => {
       notices.join(rooms.userIn(userId, workspaceId), rooms.channel(id));
       notices.channelCreated(rooms.user(userId), id, workspaceId);

@@ -16,7 +16,7 @@ export interface Change {
   after(effect: Effect): void;
   /** Has to be awaited once a user's row is held; `last` is the node that held it before (W-1.19). */
   held(userId: string, last: string | null): Promise<void>;
-  /** Says that an effect tells who is in a channel. The channel is held. */
+  /** Says that an effect tells something of a channel. The channel is held. */
   concerns(channelId: string): void;
   /** Has to be awaited before a channel ends: what other changes tell of it comes first (W-6.41). The channel is held. */
   ends(channelId: string): Promise<void>;

@@ -130,9 +130,10 @@ export class Channels {
   async update(userId: string, id: string, given: { name: string; description?: string | undefined }) {
     const { changes, notices, views, clock } = this.#parts;
     demand(managesChannel(await channelFor(this.#orm, id, userId)));
-    return changes.run(async ({ tx, after }) => {
+    return changes.run(async ({ tx, after, concerns }) => {
       const before = await lockChannel(tx, id);
       if (!before) throw errors.fault("not_found");
+      concerns(id);
       const description = given.description ?? before.description;
       if (before.name === given.name && before.description === description) return views.channel(before);
       const [row] = await tx
