@@ -54,8 +54,12 @@ export class Connections {
     this.#stop = parts.links.onChange({
       lost: (uid, role) => this.#await(uid, role, times.lost),
       restored: (uid, role) => this.#later(uid, role),
-      // Whoever has it now waits for it when it goes.
-      elsewhere: (uid, role) => this.#forget(nameOf(uid, role)),
+      // The grace begins anew on whichever node waits: of two that end at once, neither may leave the wait to the other.
+      departed: (uid, role) => {
+        const name = nameOf(uid, role);
+        if (this.#gone.has(name)) this.#await(uid, role, times.grace);
+        this.#missing.delete(name);
+      },
     });
   }
 
@@ -87,7 +91,7 @@ export class Connections {
       })
       .from(unitState)
       .where(or(eq(unitState.connected, true), eq(unitState.pndConnected, true)));
-    const linked = new Set((await links.all()).map(({ uid, role }) => nameOf(uid, role)));
+    const linked = new Set((await links.all()).map(([uid, role]) => nameOf(uid, role)));
     const told = new Set<string>();
     const missing: string[] = [];
     for (const { uid, connected, pnd, traccar } of rows) {

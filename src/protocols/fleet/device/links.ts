@@ -25,7 +25,9 @@ export type DeviceChannel = Channel<DeviceSession>;
 
 /** Device links of all nodes; members are `role:uid`. */
 const SET = "fleet:links";
-const TOPIC = "fleet:links";
+/** Links that have come, and the members of those that have gone. */
+const ARRIVED = "fleet:links";
+const DEPARTED = "fleet:departed";
 
 /** Units whose links have to end, by uid. */
 const ENDED = "fleet:ended";
@@ -36,14 +38,14 @@ const Arrival = v.object({
   since: v.number(),
   channel: v.string(),
 });
-type Arrival = v.InferOutput<typeof Arrival>;
 
-const arrivalIn = (message: string | Uint8Array): Arrival => v.parse(Arrival, JSON.parse(String(message)));
+/** Told of a link. */
+type Heard = (uid: number, role: Role) => void;
 
 /** Which device is linked where (F-6.8, F-6.9, F-12.31). */
 export class Links {
   readonly #backplane: Backplane;
-  /** The links of this node; one that a newer one has replaced is none any more. */
+  /** The links of this node. */
   readonly #here: Map<string, DeviceChannel>;
   readonly #stops: readonly (() => void)[];
 
@@ -51,8 +53,9 @@ export class Links {
     this.#backplane = backplane;
     this.#here = here;
     this.#stops = [
-      backplane.topics.subscribe(TOPIC, (message) => {
-        this.#replace(arrivalIn(message));
+      backplane.topics.subscribe(ARRIVED, (message) => {
+        const { uid, role, since, channel } = v.parse(Arrival, JSON.parse(String(message)));
+        this.#replace(uid, role, since, channel);
       }),
       backplane.topics.subscribe(ENDED, (uid) => this.#end(Number(uid))),
     ];
@@ -71,19 +74,19 @@ export class Links {
     this.#here.get(member)?.close(closes.replaced.code, closes.replaced.reason);
     channel.session.link = link;
     this.#here.set(member, channel);
-    this.#backplane.topics.publish(TOPIC, JSON.stringify({ uid, role, since, channel: channel.id }));
+    this.#backplane.topics.publish(ARRIVED, JSON.stringify({ uid, role, since, channel: channel.id }));
   }
 
-  /** The channel is no link any more. Resolves to the link it was, unless a newer one has taken its place. */
+  /** The channel is no link any more. */
   async leave(channel: DeviceChannel): Promise<Link | null> {
     const { link } = channel.session;
     if (!link) return null;
     const member = memberOf(link.uid, link.role);
     channel.session.link = null;
-    const isReplaced = this.#here.get(member) !== channel;
-    if (!isReplaced) this.#here.delete(member);
+    if (this.#here.get(member) === channel) this.#here.delete(member);
     await this.#backplane.presence.leave(SET, member, channel.id);
-    return isReplaced ? null : link;
+    this.#backplane.topics.publish(DEPARTED, member);
+    return link;
   }
 
   /** The link on this node, if it is here. */
@@ -100,34 +103,26 @@ export class Links {
   }
 
   /** Every linked unit of a role, over all nodes. */
-  async all(): Promise<{ uid: number; role: Role }[]> {
-    return (await this.#backplane.presence.list(SET)).map(({ member }) => linkOf(member));
+  async all(): Promise<(readonly [uid: number, role: Role])[]> {
+    const links = await this.#backplane.presence.list(SET);
+    return links.map(({ member }) => linkOf(member));
   }
 
   /**
    * `lost` is called on one living node when a link ended with its node, `restored` on its own when it was not so, and
-   * `elsewhere` on all nodes but its own when a link has come.
+   * `departed` on all nodes but its own when it ended by itself.
    */
-  onChange({
-    lost,
-    restored,
-    elsewhere,
-  }: Record<"lost" | "restored" | "elsewhere", (uid: number, role: Role) => void>): () => void {
-    const heard =
-      (listener: typeof lost) =>
-      (set: string, { member }: { member: string }) => {
-        if (set !== SET) return;
-        const { uid, role } = linkOf(member);
-        listener(uid, role);
-      };
+  onChange({ lost, restored, departed }: Record<"lost" | "restored" | "departed", Heard>): () => void {
     const { presence, topics } = this.#backplane;
+    const heard =
+      (listener: Heard) =>
+      (set: string, { member }: { member: string }) => {
+        if (set === SET) listener(...linkOf(member));
+      };
     const stops = [
       presence.onLost(heard(lost)),
       presence.onRestored(heard(restored)),
-      topics.subscribe(TOPIC, (message) => {
-        const { uid, role } = arrivalIn(message);
-        elsewhere(uid, role);
-      }),
+      topics.subscribe(DEPARTED, (member) => departed(...linkOf(String(member)))),
     ];
     return () => {
       for (const stop of stops) stop();
@@ -158,20 +153,18 @@ export class Links {
     for (const role of ["tracker", "pnd"] as const) this.here(uid, role)?.close(code, reason);
   }
 
-  #replace({ uid, role, since, channel }: Arrival): void {
-    const member = memberOf(uid, role);
-    const known = this.#here.get(member);
+  #replace(uid: number, role: Role, since: number, channel: string): void {
+    const known = this.#here.get(memberOf(uid, role));
     if (!known || known.id === channel) return;
     const own = known.session.link?.since ?? 0;
     if (own > since || (own === since && known.id > channel)) return;
-    this.#here.delete(member);
     known.close(closes.replaced.code, closes.replaced.reason);
   }
 }
 
 const memberOf = (uid: number, role: Role) => `${role}:${uid}`;
 
-function linkOf(member: string): { uid: number; role: Role } {
+function linkOf(member: string): readonly [uid: number, role: Role] {
   const [role, uid] = member.split(":");
-  return { uid: Number(uid), role: role as Role };
+  return [Number(uid), role as Role];
 }
