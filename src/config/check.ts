@@ -7,7 +7,7 @@ import { nearest } from "./nearest.ts";
 /** Faults of the gateway's own settings that a single schema cannot see. Values that did not fit are undefined. */
 export function gatewayFaults(settings: Partial<GatewaySettings>): SettingFault[] {
   const faults: SettingFault[] = [];
-  const { port, internalPort, databaseUrl, redisUrl, kafkaBrokers = [], dataDir } = settings;
+  const { port, internalPort, databaseUrl, redisUrl, dataDir } = settings;
   if (port !== undefined && port !== 0 && port === internalPort) {
     faults.push({
       setting: "INTERNAL_PORT",
@@ -30,10 +30,6 @@ export function gatewayFaults(settings: Partial<GatewaySettings>): SettingFault[
       fault: "is not an address of Redis",
       remedy: "write redis://host:6379, or rediss://, redis+sentinel:// or redis+cluster://",
     });
-  }
-  const broker = kafkaBrokers.find((address) => !isHostAndPort(address));
-  if (broker !== undefined) {
-    faults.push({ setting: "KAFKA_BROKERS", fault: `names "${broker}"`, remedy: "write host:port for each broker" });
   }
   if (dataDir !== undefined && databaseUrl === undefined) {
     const reason = whyNotWritable(dataDir);
@@ -65,11 +61,6 @@ export function unknownProtocols(wanted: readonly string[], names: readonly stri
 /** Several hosts in one address, which the driver takes, are no URL; anything else has to be one. */
 function isPostgresUrl(text: string): boolean {
   return /^postgres(ql)?:\/\//i.test(text) && (URL.canParse(text) || /@?[^/@]+:\d+,/.test(text));
-}
-
-function isHostAndPort(text: string): boolean {
-  const [, port = ""] = /^[^\s:/@]+:(\d{1,5})$/.exec(text) ?? [];
-  return Number(port) > 0 && Number(port) <= 65_535;
 }
 
 /** Why nothing can be written to a folder that may not exist yet; null when it can. */

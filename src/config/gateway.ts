@@ -1,6 +1,7 @@
 import {
   addresses,
   choice,
+  endpoints,
   integer,
   list,
   seconds,
@@ -24,7 +25,10 @@ export const gatewaySection = section("", {
   redisUrl: secret(
     "Redis, which lets several nodes act as one: redis://, rediss:// (TLS), redis+sentinel://host:port,host:port/master-name or redis+cluster://host:port,host:port; user and password as in any URL. Without it one node keeps everything in memory.",
   ),
-  kafkaBrokers: list("", "Comma list of Kafka brokers (host:port), for the domain events of protocols that have some."),
+  kafkaBrokers: endpoints(
+    "",
+    "Comma list of Kafka brokers (host:port), for the domain events of protocols that have some.",
+  ),
   keyPrefix: text("patchbay:", "Put in front of every Redis key and stream."),
   protocols: list("", "Comma list of the protocols to serve; empty serves all of them."),
   trustedProxies: addresses("", "Comma list of addresses or CIDR blocks whose X-Forwarded-For is believed."),

@@ -160,6 +160,40 @@ export function list(fallback: string, meaning: string): Setting<readonly string
   return setting(commaList, fallback, meaning);
 }
 
+/** Protocols of URLs, with their colons. */
+type Schemes = readonly string[];
+const WEB: Schemes = ["http:", "https:"];
+
+const isUrl = (text: string, schemes: Schemes) => URL.canParse(text) && schemes.includes(new URL(text).protocol);
+const named = (schemes: Schemes) => schemes.map((scheme) => `${scheme}//`).join(" or ");
+
+/** A comma list of absolute URLs, `none` as in {@link list}. */
+export function urls(fallback: string, meaning: string, schemes: Schemes = WEB): Setting<readonly string[]> {
+  const isFitting = (items: readonly string[]) => items.every((item) => isUrl(item, schemes));
+  return setting(
+    v.pipe(commaList, v.check(isFitting, `expected URLs starting with ${named(schemes)}`)),
+    fallback,
+    meaning,
+  );
+}
+
+/** A comma list of host:port, `none` as in {@link list}. */
+export function endpoints(fallback: string, meaning: string): Setting<readonly string[]> {
+  return setting(
+    v.pipe(
+      commaList,
+      v.check((items) => items.every(isEndpoint), "expected a comma list of host:port"),
+    ),
+    fallback,
+    meaning,
+  );
+}
+
+function isEndpoint(text: string): boolean {
+  const [, port = ""] = /^[^\s:/@]+:(\d{1,5})$/.exec(text) ?? [];
+  return Number(port) > 0 && Number(port) <= 65_535;
+}
+
 /** A comma list of IP addresses and CIDR blocks. */
 export function addresses(fallback: string, meaning: string): Setting<readonly string[]> {
   return setting(
@@ -202,15 +236,12 @@ export function origins(fallback: string, meaning: string): Setting<"*" | readon
 }
 
 /** An absolute URL; undefined when unset. */
-export function url(meaning: string, schemes: readonly string[] = ["http:", "https:"]): Setting<string | undefined> {
+export function url(meaning: string, schemes: Schemes = WEB): Setting<string | undefined> {
   return setting<string | undefined>(
     v.pipe(
       v.string(),
       v.trim(),
-      v.check(
-        (value) => URL.canParse(value) && schemes.includes(new URL(value).protocol),
-        `expected a URL starting with ${schemes.map((scheme) => `${scheme}//`).join(" or ")}`,
-      ),
+      v.check((value) => isUrl(value, schemes), `expected a URL starting with ${named(schemes)}`),
     ),
     null,
     meaning,

@@ -12,6 +12,7 @@ import {
   signingSecret,
   text,
   url,
+  urls,
 } from "../../config/setting.ts";
 
 /** Section 14 of the contract. */
@@ -47,10 +48,13 @@ export const workspacesSection = section("WORKSPACES", {
   secretKey: signingSecret(
     "Encrypts room secrets, invite codes and recorded tokens. Comma list: the first writes, all read.",
   ),
-  janusUrl: list("none", "Comma list of the HTTP APIs of Janus servers; none serves without media."),
-  janusAdminUrl: list("none", "Comma list of their admin APIs, in the same order."),
-  janusPublicUrl: list("none", "Comma list of the HTTP URLs clients reach them by, in the same order."),
-  janusPublicWsUrl: list("none", "Comma list of the WebSocket URLs clients reach them by, in the same order."),
+  janusUrl: urls("none", "Comma list of the HTTP APIs of Janus servers; none serves without media."),
+  janusAdminUrl: urls("none", "Comma list of their admin APIs, in the same order."),
+  janusPublicUrl: urls("none", "Comma list of the HTTP URLs clients reach them by, in the same order."),
+  janusPublicWsUrl: urls("none", "Comma list of the WebSocket URLs clients reach them by, in the same order.", [
+    "ws:",
+    "wss:",
+  ]),
   janusAdminSecret: secret("Admin secret of all Janus servers."),
   janusAudiobridgeKey: secret("Admin key of the audiobridge plugin."),
   janusVideoroomKey: secret("Admin key of the videoroom plugin."),
@@ -89,16 +93,6 @@ export function checkSettings(settings: WorkspacesSettings) {
       setting,
       fault: `names ${length} servers where WORKSPACES_JANUS_URL names ${servers}`,
       remedy: "list one URL for each server, in the same order",
-    });
-  }
-  for (const [setting, urls] of Object.entries({ WORKSPACES_JANUS_URL: settings.janusUrl, ...lists })) {
-    const scheme = setting === "WORKSPACES_JANUS_PUBLIC_WS_URL" ? "ws" : "http";
-    const wrong = urls.find((url) => !URL.canParse(url) || !new RegExp(`^${scheme}s?:$`).test(new URL(url).protocol));
-    if (wrong === undefined) continue;
-    faults.push({
-      setting,
-      fault: `names "${wrong}" (expected a URL starting with ${scheme}:// or ${scheme}s://)`,
-      remedy: "correct it",
     });
   }
   const secrets = {

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { readSection } from "../../../../src/config/read.ts";
 import { withoutMedia } from "../../../../src/protocols/workspaces/media/media.ts";
-import { checkSettings } from "../../../../src/protocols/workspaces/settings.ts";
+import { checkSettings, workspacesSection } from "../../../../src/protocols/workspaces/settings.ts";
 import { Stage, settingsOf } from "./stage.ts";
 
 const complete = {
@@ -28,9 +29,9 @@ test("W-10.1 lists of different lengths are a fault", () => {
 });
 
 test("W-10.1 what is no address of a server is a fault", () => {
-  for (const name of Object.keys(complete).slice(0, 4)) {
+  for (const [name, right] of Object.entries(complete).slice(0, 4)) {
     for (const wrong of ["janus", "ftp://one.example/janus"]) {
-      const faults = checkSettings(settingsOf([], { ...complete, [name]: `${wrong},${wrong}` }));
+      const { faults } = readSection(workspacesSection, { ...complete, [name]: `${right},${wrong}` });
       expect(faults.map(({ setting }) => setting)).toEqual([name]);
     }
   }
