@@ -113,7 +113,7 @@ describe("a gateway process", () => {
       while ((await waiting()).length === 0);
       gateway.child.kill("SIGTERM");
       expect(await gateway.child.exited).toBe(0);
-      expect(gateway.output()).toContain("cut short: the drain time is over");
+      await gateway.printed("cut short: the drain time is over");
     } finally {
       await sql.close();
       await database.remove();

@@ -370,7 +370,7 @@ describe.if(redis.available)("a node that ends", () => {
       const channel = await here.stage.channel(workspace, alice);
       await here.stage.must(here.stage.delete(`/channels/${channel}`, alice));
       here.child.kill("SIGTERM");
-      await here.child.exited;
+      await here.printed('"msg":"stopped"');
       expect(here.output()).not.toContain("a node did not say whether");
     } finally {
       await other.cleanUp();
